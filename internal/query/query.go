@@ -60,7 +60,8 @@ func (p Period) Days() int { return int(p.To-p.From) + 1 }
 func (p Period) Previous() Period { return Period{p.From - event.Day(p.Days()), p.From - 1} }
 
 // Count asks how many assets of a class were seen in a period. Conditions on
-// one dimension are alternatives; different dimensions must all hold.
+// one dimension are alternatives, except that every negated one must hold;
+// different dimensions must all hold.
 type Count struct {
 	Period Period
 	Class  event.Class
@@ -72,6 +73,10 @@ type Value struct {
 	Daily    []int64 // distinct assets on each day of the period
 	Distinct int64   // distinct assets over the whole period
 	Events   int64   // events, after removing duplicates
+
+	// DailyEvents are the events on each day of the period; they sum to Events.
+	// Nil where the answerer does not keep them.
+	DailyEvents []int64
 }
 
 // Mean returns the mean of the daily numbers, 0 for an empty period.
