@@ -180,7 +180,9 @@ func Evaluate(ctx context.Context, c Counts, scope policy.Scope, def *Definition
 		if err != nil {
 			return Figure{}, fmt.Errorf("count %s: %w", def.ID, err)
 		}
-		f.set(def, v)
+		if err := f.set(def, v); err != nil {
+			return Figure{}, err
+		}
 		if p.By == query.DimNone || f.NoData {
 			break
 		}
@@ -188,7 +190,7 @@ func Evaluate(ctx context.Context, c Counts, scope policy.Scope, def *Definition
 		if err != nil {
 			return Figure{}, fmt.Errorf("count %s by %s: %w", def.ID, p.By, err)
 		}
-		f.Breakdown = breakdown(def, p.By, kind, g, *f.Value)
+		f.Breakdown = breakdown(def, p.By, kind, g, *f.Value, f.Days)
 		if f.Breakdown.Mismatch.Sum == 0 {
 			break
 		}
@@ -203,7 +205,7 @@ func Evaluate(ctx context.Context, c Counts, scope policy.Scope, def *Definition
 		return Figure{}, fmt.Errorf("count %s in the previous period: %w", def.ID, err)
 	}
 	if v.Events > 0 {
-		n := def.number(v)
+		n := def.number(v, f.Days)
 		f.Previous = Previous{Period: q.Period, Value: &n, Cumulative: v.Distinct, Events: v.Events}
 	}
 	if !f.NoData && !f.Previous.NoData {
@@ -226,13 +228,16 @@ func Evaluate(ctx context.Context, c Counts, scope policy.Scope, def *Definition
 	return f, nil
 }
 
-func (f *Figure) set(def *Definition, v query.Value) {
+func (f *Figure) set(def *Definition, v query.Value) error {
 	f.NoData = v.Events == 0
 	f.Value, f.Series, f.DailySum = nil, []Point{}, 0
 	if f.NoData {
-		return
+		return nil
 	}
-	n := def.number(v)
+	if len(v.Daily) != f.Days {
+		return fmt.Errorf("count %s: %d daily numbers for %d days", def.ID, len(v.Daily), f.Days)
+	}
+	n := def.number(v, f.Days)
 	f.Value, f.Cumulative, f.Events = &n, v.Distinct, v.Events
 	f.DailySum = sum(v.Daily)
 	daily := v.Daily
@@ -245,16 +250,17 @@ func (f *Figure) set(def *Definition, v query.Value) {
 	for i, n := range daily {
 		f.Series = append(f.Series, Point{f.Period.From + event.Day(i), n})
 	}
+	return nil
 }
 
-func (d *Definition) number(v query.Value) Number {
+func (d *Definition) number(v query.Value, days int) Number {
 	switch d.Headline {
 	case Events:
 		return Number{Sum: v.Events}
 	case Distinct:
 		return Number{Sum: v.Distinct}
 	default:
-		return Number{Sum: sum(v.Daily), Days: int64(len(v.Daily))}
+		return Number{Sum: sum(v.Daily), Days: int64(days)}
 	}
 }
 
@@ -288,7 +294,7 @@ func parts(ctx context.Context, c Counts, scope policy.Scope, def *Definition, q
 			if err != nil {
 				return nil, fmt.Errorf("count %s, %s: %w", def.ID, p.ID, err)
 			}
-			pv.Value, pv.Cumulative, pv.Events = def.number(v), v.Distinct, v.Events
+			pv.Value, pv.Cumulative, pv.Events = def.number(v, q.Period.Days()), v.Distinct, v.Events
 			pv.Share.Num = pv.Value.Sum
 		}
 		out = append(out, pv)
@@ -296,14 +302,14 @@ func parts(ctx context.Context, c Counts, scope policy.Scope, def *Definition, q
 	return out, nil
 }
 
-func breakdown(def *Definition, by query.Dim, kind BreakdownKind, groups []query.Group, whole Number) *Breakdown {
+func breakdown(def *Definition, by query.Dim, kind BreakdownKind, groups []query.Group, whole Number, days int) *Breakdown {
 	b := &Breakdown{By: by, Kind: kind, Rows: make([]Row, 0, len(groups))}
 	var total int64
 	for _, g := range groups {
 		if g.Value.Events == 0 {
 			continue
 		}
-		n := def.number(g.Value)
+		n := def.number(g.Value, days)
 		total += n.Sum
 		b.Rows = append(b.Rows, Row{Key: g.Key, Value: n, DailySum: sum(g.Value.Daily), Cumulative: g.Value.Distinct, Events: g.Value.Events})
 	}
