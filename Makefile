@@ -52,8 +52,9 @@ bench: ## measure the road; prints BENCH lines
 	$(GO) run ./internal/bench
 
 .PHONY: lint
-lint: ## golangci-lint; depguard holds the arrows between packages
+lint: ## golangci-lint; depguard holds the arrows between packages, and is shown to bite
 	$(TOOL) golangci-lint run
+	tools/arrows.sh
 
 .PHONY: fmt
 fmt: ## gofumpt and goimports

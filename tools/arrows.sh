@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# Proves that the import rules of .golangci.yml bite: makes a module of empty
+# packages with the names of ours, lets each break (or keep) one arrow, and
+# compares depguard's findings with the table below.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+# yes: depguard must refuse it; no: it must let it through.
+cases='
+yes event         tocsin/internal/query
+yes event         golang.org/x/sys/unix
+yes event         os
+yes event         net/http
+no  event         net/netip
+yes policy        os
+yes policy        tocsin/internal/query
+no  policy        tocsin/internal/event
+yes query         database/sql
+yes query         tocsin/internal/store
+no  query         tocsin/internal/event
+yes decode        os
+yes decode        os/exec
+yes decode        net
+yes decode        net/http
+yes decode        database/sql
+yes decode        github.com/duckdb/duckdb-go/v2
+yes decode        tocsin/internal/enrich
+yes decode        tocsin/internal/archive
+yes decode        tocsin/internal/policy
+no  decode        tocsin/internal/event
+no  decode        net/url
+yes rules         os
+yes rules         tocsin/internal/store
+no  rules         tocsin/internal/event
+yes enrich        os
+yes enrich        net/http
+yes enrich        tocsin/internal/decode
+yes enrich        tocsin/internal/store
+no  enrich        tocsin/internal/refdata
+no  enrich        github.com/gaissmai/bart
+yes refdata       os
+yes refdata       tocsin/internal/enrich
+yes refdata       tocsin/internal/query
+no  refdata       embed
+no  refdata/make  os
+yes detect        os
+yes detect        tocsin/internal/web
+yes episode       database/sql
+yes episode       tocsin/internal/archive
+yes figure        os
+yes figure        net/http
+yes figure        database/sql
+yes figure        tocsin/internal/store
+yes figure        tocsin/internal/web
+yes figure        tocsin/internal/decode
+no  figure        tocsin/internal/query
+no  figure        tocsin/internal/policy
+yes sim           tocsin/internal/event
+yes sim           tocsin/internal/decode
+yes sim           tocsin/internal/store
+yes sim           github.com/gaissmai/bart
+no  sim           math/rand/v2
+yes archive       tocsin/internal/intake
+yes archive       tocsin/internal/store
+yes archive       tocsin/internal/web
+yes archive       tocsin/internal/decode
+no  archive       os
+yes intake        tocsin/internal/archive
+yes intake        tocsin/internal/store
+yes intake        tocsin/internal/web
+yes intake        tocsin/internal/decode
+no  intake        net/http
+yes store         tocsin/internal/archive
+yes store         tocsin/internal/intake
+yes store         tocsin/internal/web
+yes store         tocsin/internal/figure
+no  store         tocsin/internal/decode
+no  store         database/sql
+yes registry      tocsin/internal/store
+yes registry      tocsin/internal/web
+no  registry      tocsin/internal/archive
+yes web           tocsin/internal/archive
+yes web           tocsin/internal/intake
+yes web           tocsin/internal/store
+no  web           tocsin/internal/figure
+yes notify        tocsin/internal/store
+yes share         tocsin/internal/archive
+yes store         tocsin/internal/app
+yes other         tocsin/internal/app
+no  bench         tocsin/internal/app
+no  app           tocsin/internal/store
+no  app           tocsin/internal/web
+yes app           log
+yes app           math/rand
+yes other         github.com/pkg/errors
+no  app           log/slog
+'
+
+package() { # package PATH NAME: an empty package
+  mkdir -p "$dir/$1"
+  printf '// Package %s is empty.\npackage %s\n' "$2" "$2" >"$dir/$1/doc.go"
+}
+printf 'module tocsin\n\ngo 1.26.0\n' >"$dir/go.mod"
+for name in event policy query decode rules enrich refdata detect episode figure sim archive intake store registry web notify share app bench other; do
+  package "internal/$name" "$name"
+done
+for module in golang.org/x/sys github.com/duckdb/duckdb-go/v2 github.com/gaissmai/bart github.com/pkg/errors; do
+  package "elsewhere/$module" empty
+  printf 'module %s\n\ngo 1.26.0\n' "$module" >"$dir/elsewhere/$module/go.mod"
+  case $module in */v2) v=v2.0.0 ;; *) v=v0.0.0 ;; esac
+  printf '\nrequire %s %s\n\nreplace %s => ./elsewhere/%s\n' "$module" "$v" "$module" "$module" >>"$dir/go.mod"
+done
+package elsewhere/golang.org/x/sys/unix unix
+
+n=0
+while read -r want from to; do
+  [ -n "$want" ] || continue
+  n=$((n + 1))
+  # Each importer stands in a folder of its own, so that no circle closes; the
+  # rules look at the end of the path.
+  mkdir -p "$dir/case$n/internal/$from"
+  printf '// Package arrow imports.\npackage arrow\n\nimport _ "%s"\n' "$to" >"$dir/case$n/internal/$from/arrow.go"
+done <<<"$cases"
+cp .golangci.yml "$dir/"
+
+lint=$(go tool -n -modfile=tools/go.mod golangci-lint)
+(cd "$dir" && GOFLAGS=-mod=mod GOPROXY=off "$lint" run --enable-only depguard --output.text.print-issued-lines=false ./... >found 2>errors) || true
+
+failed=0 n=0
+while read -r want from to; do
+  [ -n "$want" ] || continue
+  n=$((n + 1))
+  got=no
+  if grep -q "^case$n/internal/$from/arrow.go:.*(depguard)" "$dir/found"; then got=yes; fi
+  [ "$got" = "$want" ] || { echo "$from -> $to: refused $got, want $want"; failed=1; }
+done <<<"$cases"
+[ "$failed" = 0 ] || { head -n 5 "$dir/errors"; exit 1; }
+echo "$n arrows are as drawn"
