@@ -11,6 +11,8 @@
 package decode
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -75,8 +77,6 @@ func (p *Pool) get() *Part {
 }
 
 func (p *Pool) put(x *Part) {
-	clear(x.Events)
-	clear(x.Bad)
 	*x = Part{Events: x.Events[:0], Bad: x.Bad[:0]}
 	p.parts.Put(x)
 }
@@ -202,21 +202,22 @@ type Format struct {
 	Spec string // where the format is defined
 
 	open func(r *Reader, src Source, lim Limits) (rower, error)
+	rows func(r *Reader, lim Limits) (func() ([]byte, error), error) // the rows as received
 }
 
 // rower reads the rows of one delivery. It is owned by one goroutine.
 type rower interface {
-	// next fills e, whose fields are zero, from the next row and returns nil,
-	// or returns why the row is bad. raw is the row as received, valid until
-	// the next call. io.EOF means that there is no row; any other error is a
-	// read error.
+	// next sets every field of e but Row from the next row, or returns why the
+	// row is bad. raw is the row as received, valid until the next call. io.EOF
+	// means that there is no row, *stopped that a budget has run out; any other
+	// error is a read error.
 	next(e *event.Event) (raw []byte, bad *Bad, err error)
 }
 
 // Formats lists the formats in the order of the reference page.
 var Formats = []Format{
-	{"shadowserver", "Shadowserver report files: CSV with a header, the report type in the file name", "https://www.shadowserver.org/what-we-do/network-reporting/", nil},
-	{"idf", "IntelMQ Data Format: one JSON object a line, flat or nested", "https://docs.intelmq.org/latest/user/event/", nil},
+	{"shadowserver", "Shadowserver report files: CSV with a header, the report type in the file name", "https://www.shadowserver.org/what-we-do/network-reporting/", openShadowserver, rowsShadowserver},
+	{"idf", "IntelMQ Data Format: one JSON object a line, flat or nested", "https://docs.intelmq.org/latest/user/event/", openIDF, rowsIDF},
 }
 
 // Lookup returns the format called name.
@@ -231,25 +232,155 @@ func Lookup(name string) (Format, error) {
 
 // Parts reads the delivery in r and yields its parts in order. The last part
 // has Last set, also when it is empty. An error ends the sequence: a [*Refusal]
-// if the delivery cannot be read at all, or the error of r.
+// if the delivery cannot be read at all, or the error of r. What it gives does
+// not depend on how r cuts its bytes.
 func (f Format) Parts(r io.Reader, src Source, lim Limits) iter.Seq2[*Part, error] {
 	return func(yield func(*Part, error) bool) {
-		yield(nil, &Refusal{ReasonReport, "not built yet"})
+		lim := lim.withDefaults()
+		in, err := newReader(r, lim)
+		if err != nil {
+			yield(nil, headless(err))
+			return
+		}
+		defer in.close()
+		rows, err := f.open(in, src, lim)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		d := delivery{rows: rows, lim: lim, part: lim.Pool.get()}
+		d.part.pool = lim.Pool
+		for {
+			switch more, err := d.row(); {
+			case err != nil:
+				yield(nil, err)
+				return
+			case !more:
+				d.part.Last = true
+				yield(d.part, nil)
+				return
+			case d.full != nil:
+				full := d.full
+				d.full = nil
+				if !yield(full, nil) {
+					return
+				}
+			}
+		}
 	}
 }
 
-// RawRow returns one row of a delivery as received, after decompression and
-// transcoding to UTF-8: the evidence of an event. Rows are counted from 1. Of a
-// row longer than lim.Line it returns the first bytes.
-func RawRow(r io.Reader, f Format, row uint32, lim Limits) ([]byte, error) {
-	return nil, &Refusal{ReasonReport, "not built yet"}
+// delivery cuts the rows of a format into parts.
+type delivery struct {
+	rows rower
+	lim  Limits
+	n    int64 // rows so far
+	part *Part
+	full *Part // the part before, when a row is the first of a new one
+	over bool
 }
 
-// Reader is the bytes of a delivery within its budgets.
-type Reader struct{}
+// row reads one row into the part; false if there was none.
+func (d *delivery) row() (bool, error) {
+	if d.over {
+		return false, nil
+	}
+	e := d.slot()
+	raw, bad, err := d.rows.next(e)
+	if err == nil && d.n >= d.lim.Rows {
+		err = &stopped{ReasonRows, fmt.Sprintf("more than %d rows", d.lim.Rows)}
+	}
+	if err != nil {
+		d.part.Events = d.part.Events[:len(d.part.Events)-1]
+		s, ok := errors.AsType[*stopped](err)
+		switch {
+		case ok:
+			d.over = true
+			bad = &Bad{Reason: s.reason, Detail: s.detail}
+		case errors.Is(err, io.EOF):
+			return false, nil
+		default:
+			return false, err
+		}
+	}
+	if d.part.Rows == PartRows {
+		next := d.lim.Pool.get()
+		*next = Part{Index: d.part.Index + 1, Events: next.Events, Bad: next.Bad, pool: d.lim.Pool}
+		if err == nil {
+			next.Events = append(next.Events, *e)
+			d.part.Events = d.part.Events[:len(d.part.Events)-1]
+			e = &next.Events[0]
+		}
+		d.full, d.part = d.part, next
+	}
+	d.n++
+	d.part.Rows++
+	if bad == nil {
+		e.Row = uint32(d.n) //nolint:gosec // bounded by Limits.Rows
+		return true, nil
+	}
+	if err == nil {
+		d.part.Events = d.part.Events[:len(d.part.Events)-1]
+	}
+	bad.Row = uint32(d.n) //nolint:gosec // bounded by Limits.Rows
+	bad.Detail = printable(bad.Detail, maxDetail)
+	bad.Raw = bytes.Clone(raw[:min(len(raw), maxRaw)])
+	d.part.Bad = append(d.part.Bad, *bad)
+	return true, nil
+}
 
-// ReportOf returns the report type that a Shadowserver file name tells.
-func ReportOf(name string) (report string, ok bool) { return "", false }
+// slot gives the next event of the part. It may hold an old event: rowers set
+// every field.
+func (d *delivery) slot() *event.Event {
+	list := d.part.Events
+	if n := len(list); n < cap(list) {
+		list = list[:n+1]
+	} else {
+		list = append(list, event.Event{})
+	}
+	d.part.Events = list
+	return &list[len(list)-1]
+}
 
-// WriteFormats writes docs/formats.md.
-func WriteFormats(w io.Writer) error { return nil }
+// headless turns an end before the first row into a refusal.
+func headless(err error) error {
+	if s, ok := errors.AsType[*stopped](err); ok {
+		return &Refusal{s.reason, s.detail + " before the header was read"}
+	}
+	if errors.Is(err, io.EOF) {
+		return &Refusal{ReasonHeader, "the delivery is empty: no header"}
+	}
+	return err
+}
+
+// RawRow returns one row of a delivery as received, after decompression and
+// transcoding to UTF-8: the evidence of an event. Rows are counted from 1, as
+// in [event.Event.Row]. Of a row longer than lim.Line it returns the start, and
+// nothing of one that stands for the rest of a delivery.
+func RawRow(r io.Reader, f Format, row uint32, lim Limits) ([]byte, error) {
+	lim = lim.withDefaults()
+	in, err := newReader(r, lim)
+	if err != nil {
+		return nil, headless(err)
+	}
+	defer in.close()
+	cut, err := f.rows(in, lim)
+	if err != nil {
+		return nil, err
+	}
+	for n := uint32(1); ; n++ {
+		raw, err := cut()
+		if s, ok := errors.AsType[*stopped](err); ok && n == row {
+			return nil, fmt.Errorf("row %d stands for the rest of the delivery: %w", row, s)
+		}
+		if errors.Is(err, io.EOF) || err == nil && int64(n) > lim.Rows {
+			return nil, fmt.Errorf("the delivery has no row %d", row)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("row %d: %w", n, err)
+		}
+		if n == row {
+			return bytes.Clone(raw[:min(len(raw), max(lim.Line, maxQuoted))]), nil
+		}
+	}
+}
