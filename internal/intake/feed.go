@@ -245,13 +245,6 @@ func (f *feed) take(ctx context.Context, root *os.Root, name string, info fs.Fil
 	}
 
 	f.w.taken.Add(1)
-	if have, err := file.Stat(); err == nil && !same(info, have) {
-		// Written to after the last byte was read: it comes in again, whole, and
-		// the rows that were there already are duplicates.
-		f.w.changed.Add(1)
-		f.drop(name)
-		return nil
-	}
 	e.acked, e.info = rec.ID, info
 	return f.putAway(ctx, root, name, e)
 }
@@ -278,13 +271,16 @@ func (f *feed) putAway(ctx context.Context, root *os.Root, name string, e *entry
 		return nil
 	}
 	defer f.drop(name)
-	// A newer file may have been renamed over ours meanwhile: back with it.
+	// It may have been written to after its last byte was read, or a newer file
+	// renamed over it: back with it. It comes in again, whole, and the rows that
+	// were there already are duplicates.
 	if have, err := root.Lstat(target); err != nil || !same(e.info, have) {
+		f.w.changed.Add(1)
 		if _, err := root.Lstat(name); err == nil {
 			name = fit(name, ".after-"+e.acked)
 		}
 		if err := root.Rename(target, name); err != nil {
-			f.line(ctx, slog.LevelError, "newer file stays in "+doneDir, target, err)
+			f.line(ctx, slog.LevelError, "changed file stays where acked files go", target, err)
 		}
 		return nil
 	}

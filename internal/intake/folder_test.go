@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -329,6 +330,44 @@ func TestFolderSetsAside(t *testing.T) {
 	}
 }
 
+// Between the look and the opening something else may take the file's place:
+// it is not read, and a pipe is not waited for.
+func TestFolderOpensWhatItSaw(t *testing.T) {
+	b := newBox(t)
+	now := time.Now()
+	for name, replace := range map[string]func(path string) error{
+		"pipe":  func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"link":  func(path string) error { return os.Symlink("other", path) },
+		"file":  func(path string) error { return os.WriteFile(path, []byte("another"), 0o600) },
+		"empty": func(string) error { return nil },
+	} {
+		s := &sink{}
+		f := newFeed(b.folder(s, func() time.Time { return now }), "a")
+		b.put("a/other", "other", now.Add(-time.Hour))
+		b.put("a/x.csv", "x", now.Add(-time.Hour))
+		root, err := f.open()
+		must(t, err)
+		info, err := root.Lstat("x.csv")
+		must(t, err)
+		must(t, os.Rename(b.path("a/x.csv"), b.path("a/was-"+name)))
+		must(t, replace(b.path("a/x.csv")))
+		f.files["x.csv"] = &entry{}
+		done := make(chan error, 1)
+		go func() { done <- f.take(t.Context(), root, "x.csv", info, f.files["x.csv"]) }()
+		select {
+		case err := <-done:
+			must(t, err)
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s: waits", name)
+		}
+		if len(s.list()) != 0 || len(f.files) != 0 {
+			t.Errorf("%s: acked %+v, remembered %d", name, s.list(), len(f.files))
+		}
+		must(t, root.Close())
+		_ = os.Remove(b.path("a/x.csv"))
+	}
+}
+
 // A folder beside the files that is a link leads elsewhere: nothing is taken.
 func TestFolderRefusesLinkedFolders(t *testing.T) {
 	t.Parallel()
@@ -365,15 +404,21 @@ func TestFolderTriesAgainLaterEachTime(t *testing.T) {
 	b := newBox(t)
 	synctest.Test(t, func(t *testing.T) {
 		b.t = t
-		var at []time.Duration
+		var (
+			mu sync.Mutex
+			at []time.Duration // held by mu
+		)
 		start := time.Now()
-		broken := true
+		var broken atomic.Bool
+		broken.Store(true)
 		s := &sink{before: func(r Request) error {
 			if r.Name != "bad.csv" {
 				return nil
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			at = append(at, time.Since(start))
-			if broken {
+			if broken.Load() {
 				return errors.New("journal: no")
 			}
 			return nil
@@ -394,10 +439,12 @@ func TestFolderTriesAgainLaterEachTime(t *testing.T) {
 		time.Sleep(47 * time.Second)
 		synctest.Wait()
 		want := []time.Duration{0, 2 * time.Second, 6 * time.Second, 14 * time.Second, 30 * time.Second, 46 * time.Second}
+		mu.Lock()
 		if !slices.Equal(at, want) {
 			t.Errorf("tried at %v, want %v", at, want)
 		}
-		broken = false
+		mu.Unlock()
+		broken.Store(false)
 		time.Sleep(16 * time.Second)
 		synctest.Wait()
 		stop()
@@ -416,9 +463,10 @@ func TestFolderResumesAfterAFullDisk(t *testing.T) {
 	b := newBox(t)
 	synctest.Test(t, func(t *testing.T) {
 		b.t = t
-		full := true
+		var full atomic.Bool
+		full.Store(true)
 		s := &sink{before: func(Request) error {
-			if full {
+			if full.Load() {
 				return fmt.Errorf("archive: %w: no space left on device", ErrUnavailable)
 			}
 			return nil
@@ -436,7 +484,7 @@ func TestFolderResumesAfterAFullDisk(t *testing.T) {
 		if calls > 3600/4 || calls < 3600/6 {
 			t.Errorf("%d attempts in an hour", calls)
 		}
-		full = false
+		full.Store(false)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		stop()
