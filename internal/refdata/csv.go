@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-
-	"tocsin/internal/refdata/csvline"
 )
 
 // shownErrors is how many bad rows an error names.
@@ -21,7 +19,7 @@ const shownErrors = 10
 // first ten, with their lines.
 func FromCSV(r io.Reader) (*Tables, error) {
 	sum := sha256.New()
-	in, err := csvline.New(io.TeeReader(r, sum), maxBytes)
+	in, err := NewRows(io.TeeReader(r, sum), maxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
@@ -39,7 +37,7 @@ func FromCSV(r io.Reader) (*Tables, error) {
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if row, ok := errors.AsType[*csvline.Error](err); ok {
+		if row, ok := errors.AsType[*RowError](err); ok {
 			bad = append(bad, row)
 			continue
 		}

@@ -44,7 +44,7 @@ func (t *Tables) content() []byte {
 		last = asn
 	}
 	for i := range t.asns {
-		b = append(b, byte(t.name[i+1]-t.name[i]))
+		b = append(b, byte(t.name[i+1]-t.name[i])) //nolint:gosec // at most maxASName
 	}
 	b = append(b, t.text...)
 	b = appendRanges(b, t.as4)
@@ -66,7 +66,7 @@ func appendRanges[K key, V uint16 | uint32](b []byte, r ranges[K, V]) []byte {
 	for i := 1; i < len(r.start); i++ {
 		d := uint64(r.start[i] - r.start[i-1])
 		z := bits.TrailingZeros64(d)
-		zeros = append(zeros, byte(z))
+		zeros = append(zeros, byte(z)) //nolint:gosec // at most 63
 		dist = binary.AppendUvarint(dist, d>>z)
 	}
 	var vals []byte
@@ -200,7 +200,7 @@ func (in *input) count() int {
 		in.bad = true
 		return 0
 	}
-	return int(v)
+	return int(v) //nolint:gosec // at most the length of a slice
 }
 
 func (in *input) bytes(n int) []byte {

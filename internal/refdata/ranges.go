@@ -33,7 +33,7 @@ const buckets = 1 << 16
 func bucket[K key](k K) uint32 {
 	var z K
 	if uint64(^z) == math.MaxUint32 {
-		return uint32(uint64(k) >> 16)
+		return uint32(uint64(k) >> 16) //nolint:gosec // 32 bits
 	}
 	const first, last = 0x2000 << 48, 0x4000<<48 - 1
 	u := min(max(uint64(k), first), last)
@@ -77,7 +77,7 @@ func (r *ranges[K, V]) index() {
 		}
 	}
 	for ; b <= buckets; b++ {
-		r.fan[b] = uint32(len(r.start))
+		r.fan[b] = uint32(len(r.start)) //nolint:gosec // at most twice maxRanges
 	}
 }
 
@@ -94,7 +94,7 @@ func (r *ranges[K, V]) at(k K) V {
 	for n := len(start); n > 0; {
 		half := (n + 1) >> 1
 		_, less := bits.Sub64(uint64(k), uint64(start[i+half-1]), 0)
-		i += half & (int(less) - 1)
+		i += half & (int(less) - 1) //nolint:gosec // 0 or 1
 		n -= half
 	}
 	return r.value[int(r.fan[b])+i-1] // start[0] is 0, so that this is at least 0

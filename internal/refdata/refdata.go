@@ -209,7 +209,7 @@ func (t *Tables) putNames(names map[uint32]string) {
 	t.name = make([]uint32, 1, len(t.asns)+1)
 	for _, asn := range t.asns {
 		b.WriteString(names[asn])
-		t.name = append(t.name, uint32(b.Len()))
+		t.name = append(t.name, uint32(b.Len())) //nolint:gosec // at most maxASNames times maxASName
 	}
 	t.text = b.String()
 }

@@ -77,7 +77,7 @@ func run(ctx context.Context, out, from string, w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		if err := pack(ctx, dir); err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ func run(ctx context.Context, out, from string, w io.Writer) error {
 	if err := os.WriteFile(out, b, 0o644); err != nil { //nolint:gosec // a file of the source tree
 		return err
 	}
-	fmt.Fprintf(w, "%s: %d bytes, version %s\n", out, len(b), t.Version())
+	_, _ = fmt.Fprintf(w, "%s: %d bytes, version %s\n", out, len(b), t.Version())
 	return nil
 }
 
@@ -123,7 +123,7 @@ func build(dir string, w io.Writer) (*refdata.Tables, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.Name, err)
 		}
-		fmt.Fprintf(w, "%s %s: data of %s, %d rows, SHA-256 %s\n", p.Name, t.version, t.date, len(t.rows), t.sha)
+		_, _ = fmt.Fprintf(w, "%s %s: data of %s, %d rows, SHA-256 %s\n", p.Name, t.version, t.date, len(t.rows), t.sha)
 		b.AddSource(refdata.SourceInfo{
 			Name: p.Name + " " + t.version, Gives: p.Gives, Licence: p.Licence,
 			Attribution: p.Attribution, Date: t.date, SHA256: t.sha,
@@ -150,7 +150,7 @@ func build(dir string, w io.Writer) (*refdata.Tables, error) {
 		}
 	}
 	t := b.Tables()
-	fmt.Fprintf(w, "country: %d of %d ranges changed by the vote\nranges: %+v\n", changed, len(all), t.Size())
+	_, _ = fmt.Fprintf(w, "country: %d of %d ranges changed by the vote\nranges: %+v\n", changed, len(all), t.Size())
 	return t, nil
 }
 

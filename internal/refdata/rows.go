@@ -1,11 +1,4 @@
-// Package csvline reads the small tables that operators write: CSV with a
-// header, separated by commas, semicolons or tabs.
-//
-// It takes any bytes and gives one row at a time, each with its line, or the
-// reason why a line is not a row; memory is bounded by one line. A row is one
-// line: a quote that is not closed costs its line and no other. It never
-// guesses what a damaged line meant.
-package csvline
+package refdata
 
 import (
 	"bufio"
@@ -18,23 +11,27 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of a table.
+// Limits of a list that an operator writes.
 const (
-	MaxLine    = 64 << 10 // bytes of a line
-	MaxColumns = 256
+	maxLine    = 64 << 10 // bytes of a line
+	maxColumns = 256
 )
 
-// Error says why one line is not a row. Reading may go on behind it.
-type Error struct {
+// RowError says why one line is not a row. Reading may go on behind it.
+type RowError struct {
 	Line   int // in the file; the header is line 1
 	Reason string
 }
 
 // Error implements error.
-func (e *Error) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
+func (e *RowError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
 
-// Reader reads rows. It must not be copied or shared.
-type Reader struct {
+// Rows reads the small lists that operators write: CSV with a header,
+// separated by commas, semicolons or tabs. It gives one row at a time, each
+// with its line, or the reason why a line is not a row; memory is bounded by
+// one line. A row is one line: a quote that is not closed costs its line and no
+// other. It must not be copied or shared.
+type Rows struct {
 	in     *bufio.Reader
 	left   int64
 	line   int
@@ -43,11 +40,11 @@ type Reader struct {
 	fields []string
 }
 
-// New reads the header from r and returns a Reader of the rows below it, or
+// NewRows reads the header from r and returns the rows below it, or
 // the reason why there are none to be had. More than limit bytes are refused.
 // Names of columns are folded to lower case, and blanks around them dropped.
-func New(r io.Reader, limit int64) (*Reader, error) {
-	c := &Reader{in: bufio.NewReaderSize(r, MaxLine+2), left: limit}
+func NewRows(r io.Reader, limit int64) (*Rows, error) {
+	c := &Rows{in: bufio.NewReaderSize(r, maxLine+2), left: limit}
 	if b, err := c.in.Peek(3); err == nil && string(b) == "\xef\xbb\xbf" {
 		_, _ = c.in.Discard(3)
 		c.left -= 3
@@ -65,7 +62,7 @@ func New(r io.Reader, limit int64) (*Reader, error) {
 			c.sep, most = sep, n
 		}
 	}
-	names, reason := Split(nil, text, c.sep)
+	names, reason := splitLine(nil, text, c.sep)
 	if reason != "" {
 		return nil, fmt.Errorf("header: %s", reason)
 	}
@@ -80,11 +77,11 @@ func New(r io.Reader, limit int64) (*Reader, error) {
 }
 
 // Header returns the names of the columns.
-func (c *Reader) Header() []string { return c.header }
+func (c *Rows) Header() []string { return c.header }
 
 // Column returns the index of the first column that has one of the names, or
 // -1.
-func (c *Reader) Column(names ...string) int {
+func (c *Rows) Column(names ...string) int {
 	for _, n := range names {
 		if i := slices.Index(c.header, n); i >= 0 {
 			return i
@@ -94,24 +91,24 @@ func (c *Reader) Column(names ...string) int {
 }
 
 // Line is the line of the row that Next returned last.
-func (c *Reader) Line() int { return c.line }
+func (c *Rows) Line() int { return c.line }
 
 // Next returns the next row's fields, as many as the header has, without the
 // blanks around them. The slice is used again; the strings are not. It
-// returns an [*Error] for a line that is not a row, io.EOF at the end, and any
+// returns an [*RowError] for a line that is not a row, io.EOF at the end, and any
 // other error if reading cannot go on.
-func (c *Reader) Next() ([]string, error) {
+func (c *Rows) Next() ([]string, error) {
 	text, err := c.next()
 	if err != nil {
 		return nil, err
 	}
-	f, reason := Split(c.fields[:0], text, c.sep)
+	f, reason := splitLine(c.fields[:0], text, c.sep)
 	c.fields = f
 	if reason == "" && len(f) != len(c.header) {
 		reason = fmt.Sprintf("%d fields where the header has %d", len(f), len(c.header))
 	}
 	if reason != "" {
-		return nil, &Error{c.line, reason}
+		return nil, &RowError{c.line, reason}
 	}
 	for i := range f {
 		f[i] = strings.TrimSpace(f[i])
@@ -120,18 +117,18 @@ func (c *Reader) Next() ([]string, error) {
 }
 
 // next returns the next line that is not blank.
-func (c *Reader) next() (string, error) {
+func (c *Rows) next() (string, error) {
 	for {
 		b, err := c.in.ReadSlice('\n')
 		c.line++
 		c.left -= int64(len(b))
-		if long := errors.Is(err, bufio.ErrBufferFull); long || len(b) > MaxLine {
+		if long := errors.Is(err, bufio.ErrBufferFull); long || len(b) > maxLine {
 			for errors.Is(err, bufio.ErrBufferFull) && c.left >= 0 {
 				b, err = c.in.ReadSlice('\n')
 				c.left -= int64(len(b))
 			}
 			if c.left >= 0 && (err == nil || errors.Is(err, io.EOF)) {
-				return "", &Error{c.line, fmt.Sprintf("longer than %d bytes", MaxLine)}
+				return "", &RowError{c.line, fmt.Sprintf("longer than %d bytes", maxLine)}
 			}
 		}
 		if c.left < 0 {
@@ -145,24 +142,24 @@ func (c *Reader) next() (string, error) {
 			continue
 		}
 		if !utf8.Valid(b) {
-			return "", &Error{c.line, "not UTF-8: save the file as UTF-8"}
+			return "", &RowError{c.line, "not UTF-8: save the file as UTF-8"}
 		}
 		for _, x := range b {
 			if x < ' ' && x != '\t' || x == 0x7f {
-				return "", &Error{c.line, fmt.Sprintf("holds the control character %#02x", x)}
+				return "", &RowError{c.line, fmt.Sprintf("holds the control character %#02x", x)}
 			}
 		}
 		return string(b), nil
 	}
 }
 
-// Split appends the fields of one line to f (RFC 4180, section 2, without
+// splitLine appends the fields of one line to f (RFC 4180, section 2, without
 // line breaks in fields). A quote inside a field that does not begin with one
 // is an ordinary character. The reason is "" if the line is well formed.
-func Split(f []string, line string, sep byte) (_ []string, reason string) {
+func splitLine(f []string, line string, sep byte) (_ []string, reason string) {
 	for {
-		if len(f) >= MaxColumns {
-			return f, fmt.Sprintf("more than %d columns", MaxColumns)
+		if len(f) >= maxColumns {
+			return f, fmt.Sprintf("more than %d columns", maxColumns)
 		}
 		if line == "" || line[0] != '"' {
 			i := strings.IndexByte(line, sep)

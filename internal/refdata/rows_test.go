@@ -1,4 +1,4 @@
-package csvline
+package refdata
 
 import (
 	"encoding/csv"
@@ -11,7 +11,7 @@ import (
 
 func readAll(tb testing.TB, in string) (rows [][]string, bad []string) {
 	tb.Helper()
-	c, err := New(strings.NewReader(in), 1<<20)
+	c, err := NewRows(strings.NewReader(in), 1<<20)
 	if err != nil {
 		return nil, []string{err.Error()}
 	}
@@ -20,7 +20,7 @@ func readAll(tb testing.TB, in string) (rows [][]string, bad []string) {
 		if errors.Is(err, io.EOF) {
 			return rows, bad
 		}
-		if row, ok := errors.AsType[*Error](err); ok {
+		if row, ok := errors.AsType[*RowError](err); ok {
 			bad = append(bad, row.Error())
 			continue
 		}
@@ -31,9 +31,9 @@ func readAll(tb testing.TB, in string) (rows [][]string, bad []string) {
 	}
 }
 
-func TestReader(t *testing.T) {
+func TestRows(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("x", MaxLine)
+	long := strings.Repeat("x", maxLine)
 	for _, tt := range []struct {
 		name, in string
 		rows     [][]string
@@ -51,7 +51,7 @@ func TestReader(t *testing.T) {
 		{"empty", "", nil, []string{"there is no header line"}},
 		{"too large", "a\n" + strings.Repeat("xxxxxxx\n", 200_000), nil, []string{"line 131073: the file is too large"}},
 		{"twice", "a,b,A\n", nil, []string{`header: two columns are called "a": remove or rename one`}},
-		{"columns", strings.Repeat(",", MaxColumns) + "\n", nil, []string{"header: more than 256 columns"}},
+		{"columns", strings.Repeat(",", maxColumns) + "\n", nil, []string{"header: more than 256 columns"}},
 	} {
 		rows, bad := readAll(t, tt.in)
 		if tt.name == "too large" {
@@ -63,8 +63,8 @@ func TestReader(t *testing.T) {
 	}
 }
 
-// FuzzSplit compares with encoding/csv where both read the line.
-func FuzzSplit(f *testing.F) {
+// FuzzSplitLine compares with encoding/csv where both read the line.
+func FuzzSplitLine(f *testing.F) {
 	f.Add(`a,"b ""c""",d`)
 	f.Add(`"",,"`)
 	f.Add(`x"y,"z"w`)
@@ -72,13 +72,13 @@ func FuzzSplit(f *testing.F) {
 		if strings.ContainsAny(line, "\r\n") || line == "" {
 			return
 		}
-		got, reason := Split(nil, line, ',')
+		got, reason := splitLine(nil, line, ',')
 		c := csv.NewReader(strings.NewReader(line))
 		want, err := c.Read()
 		if err == nil && reason == "" && !slices.Equal(got, want) {
 			t.Fatalf("%q, encoding/csv: %q", got, want)
 		}
-		if err == nil && reason != "" && len(want) < MaxColumns {
+		if err == nil && reason != "" && len(want) < maxColumns {
 			t.Fatalf("refused (%s), encoding/csv: %q", reason, want)
 		}
 	})
