@@ -406,9 +406,11 @@ func (f *feed) forget() {
 
 // line logs of one file, within the bounds of a look.
 func (f *feed) line(ctx context.Context, level slog.Level, msg, name string, err error, more ...slog.Attr) {
-	if f.lines++; f.lines <= logLines {
-		f.w.log.LogAttrs(ctx, level, msg, append([]slog.Attr{slog.String("feed", f.name), slog.String("name", name), slog.Any("error", err)}, more...)...)
+	if f.lines++; f.lines > logLines {
+		return
 	}
+	attrs := append([]slog.Attr{slog.String("feed", f.name), slog.String("name", name), slog.Any("error", err)}, more...)
+	f.w.log.LogAttrs(ctx, level, msg, attrs...) //nolint:sloglint // each caller passes a literal
 }
 
 // summary logs how many lines were not.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -647,12 +648,11 @@ func TestFolderHostileManyFiles(t *testing.T) {
 // a program that is killed: what is acked is always a whole file, and every
 // file is acked in the end.
 func TestFolderModel(t *testing.T) {
+	base, runs := t.TempDir(), 0
 	rapid.Check(t, func(rt *rapid.T) {
-		dir, err := os.MkdirTemp("", "inbox")
-		must(t, err)
-		defer func() { _ = os.RemoveAll(dir) }()
-		b := box{t, dir}
-		must(t, os.Mkdir(b.path("a"), 0o700))
+		runs++
+		b := box{t, filepath.Join(base, strconv.Itoa(runs))}
+		must(t, os.MkdirAll(b.path("a"), 0o700))
 
 		now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 		failing := false
