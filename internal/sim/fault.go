@@ -1,0 +1,36 @@
+package sim
+
+import "slices"
+
+// Fault names one planted difference between the deliveries or the reference
+// data and the truth. The zero Fault plants none.
+type Fault string
+
+// The faults. Each must turn a comparison of figures with the truth red.
+const (
+	// DropRow leaves one row of a report of exposed services out of the bytes.
+	DropRow Fault = "drop-row"
+	// SwapAS exchanges the AS numbers of two access providers in
+	// [Country.Prefixes].
+	SwapAS Fault = "swap-as"
+	// DayOff dates the rows of one delivery one day too early.
+	DayOff Fault = "day-off"
+	// RenameFamily writes another name for one malware family.
+	RenameFamily Fault = "rename-family"
+)
+
+// Faults lists the faults.
+var Faults = []Fault{DropRow, SwapAS, DayOff, RenameFamily}
+
+func (f Fault) known() bool { return f == "" || slices.Contains(Faults, f) }
+
+const (
+	renamedFamily   = "copperbot" // the family that RenameFamily renames
+	renamedTo       = "chromebot"
+	swappedAS1      = 64513 // the AS numbers that SwapAS exchanges
+	swappedAS2      = 64514
+	faultyPermille  = 550 // how far into the time DropRow and DayOff strike
+	dropRowReport   = "scan_rdp"
+	dayOffReport    = "event4_sinkhole_http"
+	secondsOfOneDay = 86400
+)
