@@ -1,0 +1,417 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+
+	"tocsin/internal/event"
+	"tocsin/internal/query"
+)
+
+// PartRows is how many rows of a delivery make a part: row r belongs to part
+// (r-1)/PartRows.
+const PartRows = 50_000
+
+// check compares the tables with what the parts' rows say of them, takes out
+// what disagrees, and fills what is kept in memory.
+func (s *Store) check(ctx context.Context) error {
+	meta := map[string]uint32{}
+	if err := s.w.each(func(r *rows) { meta[r.str(0)] = at[uint32](r, 1) }, `SELECT "key", "value"::UINTEGER FROM meta`); err != nil {
+		return err
+	}
+	s.gen.Store(meta["generation"])
+	s.dirty = meta["dirty"] != 0
+
+	loads := map[partKey]partCounts{}
+	if err := s.w.each(func(r *rows) {
+		loads[partKey{at[uint32](r, 0), at[uint32](r, 1)}] = partCounts{
+			at[uint32](r, 2), at[uint32](r, 3), at[uint32](r, 4), at[uint32](r, 5), at[uint32](r, 6), r.id(7),
+		}
+	}, `SELECT delivery, part, received, accepted, duplicate, quarantined, outside, ids FROM load`); err != nil {
+		return err
+	}
+	wrong := map[uint32]bool{}
+	found := 0
+	if err := s.w.each(func(r *rows) {
+		k := partKey{at[uint32](r, 0), at[uint32](r, 1)}
+		found++
+		if l, ok := loads[k]; !ok || int64(l.accepted) != at[int64](r, 2) || l.ids != r.id(3) {
+			wrong[k.delivery] = true
+		}
+	}, fmt.Sprintf(`SELECT delivery, ((row - 1) // %d)::UINTEGER AS part, count(*), bit_xor(id) FROM event GROUP BY ALL`, PartRows)); err != nil {
+		return err
+	}
+	for k, l := range loads {
+		if l.accepted == 0 {
+			found++
+		}
+		_ = k
+	}
+	if found != len(loads) { // a part has lost all its events
+		have := map[partKey]bool{}
+		if err := s.w.each(func(r *rows) { have[partKey{at[uint32](r, 0), at[uint32](r, 1)}] = true },
+			fmt.Sprintf(`SELECT DISTINCT delivery, ((row - 1) // %d)::UINTEGER FROM event`, PartRows)); err != nil {
+			return err
+		}
+		for k, l := range loads {
+			if l.accepted > 0 && !have[k] {
+				wrong[k.delivery] = true
+			}
+		}
+	}
+	// A delivery's own row says how many rows its parts must add up to.
+	sums := map[uint32]int64{}
+	for k, l := range loads {
+		sums[k.delivery] += int64(l.received)
+	}
+	if err := s.w.each(func(r *rows) {
+		seq := at[uint32](r, 0)
+		if r.str(1) == string(query.StateLoaded) && at[int64](r, 2) != sums[seq] {
+			wrong[seq] = true
+		}
+		s.complete.add(seq)
+	}, `SELECT seq, state, received FROM delivery`); err != nil {
+		return err
+	}
+	if len(wrong) > 0 {
+		list := slices.Sorted(maps.Keys(wrong))
+		s.log.LogAttrs(ctx, slog.LevelWarn, "deliveries in the store disagree with their loads; they are loaded again from the archive", slog.Any("deliveries", list))
+		if err := s.forget(list, true); err != nil {
+			return err
+		}
+		maps.DeleteFunc(loads, func(k partKey, _ partCounts) bool { return wrong[k.delivery] })
+	}
+	for k, l := range loads {
+		if !s.complete.has(k.delivery) {
+			s.parts[k] = l
+		}
+	}
+	s.hide()
+	var n, m int64
+	var x, y event.ID
+	if err := s.w.each(func(r *rows) { n, x = at[int64](r, 0), r.id(1) }, `SELECT count(*), bit_xor(asset) FROM sighting WHERE gen = ?`, s.gen.Load()); err != nil {
+		return err
+	}
+	if err := s.w.each(func(r *rows) { m, y = at[int64](r, 0), r.id(1) }, `SELECT coalesce(sum(sightings), 0)::BIGINT, bit_xor(ids) FROM sighted WHERE gen = ?`, s.gen.Load()); err != nil {
+		return err
+	}
+	if n != m || x != y {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "the sightings disagree with their loads; they are made again from the events", slog.Int64("stored", n), slog.Int64("loaded", m))
+		s.dirty = true
+		if err := s.w.exec(`DELETE FROM meta WHERE key = 'dirty'; INSERT INTO meta VALUES ('dirty', '1')`); err != nil {
+			return err
+		}
+	}
+	return s.readTotals(ctx)
+}
+
+// forget takes the events of deliveries out, so that they can be loaded again.
+// With rows false their rows of table delivery stay.
+func (s *Store) forget(seqs []uint32, rows bool) error {
+	if len(seqs) == 0 {
+		return nil
+	}
+	words := make([]string, len(seqs))
+	for i, q := range seqs {
+		words[i] = fmt.Sprint(q)
+		s.complete.remove(q)
+		delete(s.pending, q)
+	}
+	maps.DeleteFunc(s.parts, func(k partKey, _ partCounts) bool { return slices.Contains(seqs, k.delivery) })
+	in := " IN (" + strings.Join(words, ",") + ")"
+	for _, t := range []string{"event", "load", "quarantine", "annotation"} {
+		if err := s.w.exec("DELETE FROM " + t + " WHERE delivery" + in); err != nil {
+			return err
+		}
+	}
+	if rows {
+		if err := s.w.exec("DELETE FROM delivery WHERE seq" + in); err != nil {
+			return err
+		}
+	}
+	clear(s.days)
+	return nil
+}
+
+// notHidden is the condition that leaves out deliveries which are partly in.
+func (s *Store) notHidden(col string) string {
+	h, _ := s.hidden.Load().([]uint32)
+	if len(h) == 0 {
+		return "true"
+	}
+	words := make([]string, len(h))
+	for i, q := range h {
+		words[i] = fmt.Sprint(q)
+	}
+	return col + " NOT IN (" + strings.Join(words, ",") + ")"
+}
+
+// dayOfTime is the SQL of an event's day.
+const dayOfTime = `(epoch(time)::BIGINT // 86400)::INTEGER`
+
+// readTotals fills the marginals, the days' totals and the assets' newest days
+// from the tables.
+func (s *Store) readTotals(context.Context) error {
+	clear(s.stored)
+	if err := s.w.each(func(r *rows) { s.stored[event.Day(at[int32](r, 0))] = at[int64](r, 1) },
+		`SELECT `+dayOfTime+` AS d, count(*) FROM event GROUP BY ALL`); err != nil {
+		return err
+	}
+	var changes []change
+	if err := s.w.each(func(r *rows) {
+		changes = append(changes, change{class: event.Class(at[uint8](r, 0)), day: event.Day(at[int32](r, 1)), events: at[int64](r, 2)})
+	}, `SELECT class, `+dayOfTime+` AS d, count(*) FROM event WHERE `+s.notHidden("delivery")+` GROUP BY ALL`); err != nil {
+		return err
+	}
+	gen := s.gen.Load()
+	if err := s.w.each(func(r *rows) {
+		n := at[int64](r, 3)
+		changes = append(changes, change{class: event.Class(at[uint8](r, 0)), day: event.Day(at[int32](r, 1)), prev: event.Day(at[int32](r, 2)), assets: n, seen: n})
+	}, `SELECT class, day, prev, count(*) FROM sighting WHERE gen = ? AND flags & 1 = 1 GROUP BY ALL`, gen); err != nil {
+		return err
+	}
+	if err := s.w.each(func(r *rows) {
+		changes = append(changes, change{class: event.Class(at[uint8](r, 0)), day: event.Day(at[int32](r, 1)), prev: event.Day(at[int32](r, 2)), seen: at[int64](r, 3)})
+	}, `SELECT class, day, prev, sum(weight)::BIGINT FROM reseen WHERE gen = ? GROUP BY ALL`, gen); err != nil {
+		return err
+	}
+	clear(s.enrichments)
+	if err := s.w.each(func(r *rows) { s.enrichments[at[uint32](r, 0)] = true }, `SELECT DISTINCT enrichment FROM delivery WHERE state = 'loaded'`); err != nil {
+		return err
+	}
+	if err := s.w.each(func(r *rows) { s.genEnrichment = at[uint32](r, 0) }, `SELECT enrichment FROM generation WHERE gen = ?`, gen); err != nil {
+		return err
+	}
+	s.mix()
+	fresh := &marginals{}
+	fresh.apply(changes)
+	s.last = [event.Classes]lastDays{}
+	if err := s.w.each(func(r *rows) {
+		c, a, d := at[uint8](r, 0), r.id(1), event.Day(at[int32](r, 2))
+		if l := s.last[c].get(a); l == never || l < d {
+			s.last[c].set(a, d)
+		}
+	}, `SELECT class, asset, day FROM sighting WHERE gen = ? AND flags & 1 = 1`, gen); err != nil {
+		return err
+	}
+	s.marg.replace(fresh)
+	return nil
+}
+
+// Dirty reports whether the sightings have to be made again with [Store.Resight].
+func (s *Store) Dirty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dirty
+}
+
+// Withdraw takes a delivery's events out and marks it withdrawn, for the
+// reason in d. It returns the deliveries that have to be loaded again, since
+// rows of theirs counted as duplicates of what is gone; Resight comes after.
+func (s *Store) Withdraw(_ context.Context, d *query.Delivery) (again []uint32, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken != nil {
+		return nil, s.broken
+	}
+	defer func() {
+		if err != nil {
+			s.broken = err
+		}
+	}()
+	var n partCounts
+	done := false
+	if err := s.w.each(func(r *rows) {
+		done = r.str(0) == string(query.StateWithdrawn)
+		n = partCounts{received: uint32(at[int64](r, 1)), accepted: uint32(at[int64](r, 2)), duplicate: uint32(at[int64](r, 3)), quarantined: uint32(at[int64](r, 4)), outside: uint32(at[int64](r, 5))}
+	}, `SELECT state, received, accepted, duplicate, quarantined, outside FROM delivery WHERE seq = ?`, d.Seq); err != nil {
+		return nil, err
+	}
+	if done {
+		return nil, nil
+	}
+	if err := s.w.each(func(r *rows) { again = append(again, at[uint32](r, 0)) },
+		`SELECT seq FROM delivery WHERE feed = ? AND seq <> ? AND duplicate > 0 AND state = 'loaded' ORDER BY seq`, d.Feed, d.Seq); err != nil {
+		return nil, err
+	}
+	if err := s.w.exec("BEGIN"); err != nil {
+		return nil, err
+	}
+	if err := s.forget(append(again, d.Seq), true); err != nil {
+		return nil, err
+	}
+	if err := s.writeDelivery(d, 0, query.StateWithdrawn, n); err != nil {
+		return nil, err
+	}
+	if err := s.w.exec(`DELETE FROM meta WHERE key = 'dirty'; INSERT INTO meta VALUES ('dirty', '1')`); err != nil {
+		return nil, err
+	}
+	if err := s.w.exec("COMMIT"); err != nil {
+		return nil, err
+	}
+	s.dirty = true
+	s.complete.add(d.Seq)
+	s.hide()
+	clear(s.stored)
+	return again, s.w.each(func(r *rows) { s.stored[event.Day(at[int32](r, 0))] = at[int64](r, 1) },
+		`SELECT `+dayOfTime+` AS d, count(*) FROM event GROUP BY ALL`)
+}
+
+// Generation is one making of the sightings.
+type Generation struct {
+	Gen        uint32
+	Enrichment uint32 // version of the reference data
+	Why        string
+}
+
+// Resight makes the sightings anew from the events, as a new generation, and
+// then lets figures use it. With annotate it first asks for every event's
+// annotation and keeps those that differ from the ones the events were loaded
+// with; the generation before is then kept as it stood. Loading waits while it
+// runs, reading goes on.
+func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, annotate func(*event.Event, *event.Annotation), progress func(done, total int)) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken != nil {
+		return s.broken
+	}
+	defer func() {
+		if err != nil {
+			s.broken = err
+		}
+	}()
+	old := s.gen.Load()
+	gen := old + 1
+	// What an attempt that was cut off has left.
+	for _, t := range []string{"sighting", "sighted", "reseen", "annotation", "generation"} {
+		if err := s.w.exec(fmt.Sprintf("DELETE FROM %s WHERE gen >= %d", t, gen)); err != nil {
+			return err
+		}
+	}
+	if annotate == nil {
+		if err := s.w.each(func(r *rows) { enrichment = at[uint32](r, 0) }, `SELECT enrichment FROM generation WHERE gen = ?`, old); err != nil {
+			return err
+		}
+		if err := s.w.exec(fmt.Sprintf(`INSERT INTO annotation SELECT %d, delivery, "row", asn, cc, domain, org, sector, region FROM annotation WHERE gen = %d`, gen, old)); err != nil {
+			return err
+		}
+	}
+	s.fresh = true
+	defer func() { s.fresh = false }()
+	for _, ds := range s.days {
+		ds.seen, ds.seenOK = idSet{}, false
+	}
+	s.last = [event.Classes]lastDays{}
+	days := slices.Sorted(maps.Keys(s.stored))
+	for i, d := range days {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		s.tick++
+		if err := s.w.exec("BEGIN"); err != nil {
+			return err
+		}
+		if annotate != nil {
+			if err := s.reannotate(gen, d, annotate); err != nil {
+				return err
+			}
+		}
+		from, to := dayBounds(d)
+		var cands []sighting
+		if err := s.w.each(func(r *rows) { cands = append(cands, readSighting(r)) }, fmt.Sprintf(
+			`SELECT DISTINCT %s AS day, feed, class, type, coalesce(family, identifier, 0::UINTEGER), asset_kind, asset, marking, coalesce(asn, 0::UINTEGER), coalesce(cc, 0::UINTEGER), coalesce(org, 0::UINTEGER), coalesce(sector, 0::UINTEGER), coalesce(region, 0::UINTEGER)
+			FROM %s WHERE time >= TIMESTAMP '%s' AND time < TIMESTAMP '%s' AND class <> %d AND asset_kind <> 0 AND %s`,
+			dayOfTime, eventSource(gen), from, to, event.ClassOutside, s.notHidden("delivery"))); err != nil {
+			return err
+		}
+		if _, err := s.applySightings(0, gen, cands, nil); err != nil {
+			return err
+		}
+		if err := s.flush(nil); err != nil {
+			return err
+		}
+		if err := s.w.exec("COMMIT"); err != nil {
+			return err
+		}
+		s.evict()
+		if progress != nil {
+			progress(i+1, len(days))
+		}
+	}
+	if _, err := s.w.execArgs(`INSERT INTO generation VALUES (?, ?, ?::TIMESTAMP, ?)`, gen, enrichment, s.clock().UTC().Format(timeLayout), why); err != nil {
+		return err
+	}
+	if err := s.w.exec(fmt.Sprintf(`BEGIN; UPDATE meta SET value = '%d' WHERE key = 'generation'; DELETE FROM meta WHERE key = 'dirty'; COMMIT`, gen)); err != nil {
+		return err
+	}
+	s.gen.Store(gen)
+	s.dirty = false
+	for _, ds := range s.days {
+		ds.seen, ds.seenOK = idSet{}, false
+	}
+	if err := s.readTotals(ctx); err != nil {
+		return err
+	}
+	if annotate != nil {
+		return nil
+	}
+	for _, t := range []string{"sighting", "sighted", "reseen", "annotation"} {
+		if err := s.w.exec(fmt.Sprintf("DELETE FROM %s WHERE gen = %d", t, old)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reannotate writes the annotations of a day's events that differ from those
+// they were loaded with.
+func (s *Store) reannotate(gen uint32, d event.Day, annotate func(*event.Event, *event.Annotation)) error {
+	type row struct {
+		delivery, row uint32
+		n             event.Annotation
+	}
+	from, to := dayBounds(d)
+	var changed []row
+	err := s.w.each(func(r *rows) {
+		e := s.scanEvent(r)
+		var n event.Annotation
+		annotate(&e.Event, &n)
+		n.Asset = e.Note.Asset
+		if n != e.Note {
+			changed = append(changed, row{e.Delivery, e.Row, n})
+		}
+	}, `SELECT `+eventFields+` FROM event e WHERE time >= ?::TIMESTAMP AND time < ?::TIMESTAMP`, from, to)
+	if err != nil {
+		return err
+	}
+	for _, c := range changed {
+		var ids [4]uint32
+		for i, word := range []string{c.n.CC, c.n.Organisation, c.n.Sector, c.n.Region} {
+			id, ok := s.terms.id(word, 0)
+			if !ok {
+				return fmt.Errorf("the reference data's word %.60q is longer than %d bytes, or there are too many", word, maxWord)
+			}
+			ids[i] = id
+		}
+		if _, err := s.w.execArgs(`INSERT INTO annotation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, gen, c.delivery, c.row, c.n.ASN, ids[0], c.n.Domain, ids[1], ids[2], ids[3]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eventSource is the SQL of the events with their annotations of a generation.
+func eventSource(gen uint32) string {
+	if gen == 1 {
+		return "event"
+	}
+	return fmt.Sprintf(`(SELECT e.* REPLACE (
+		CASE WHEN a.gen IS NULL THEN e.asn ELSE nullif(a.asn, 0) END AS asn, CASE WHEN a.gen IS NULL THEN e.cc ELSE nullif(a.cc, 0) END AS cc,
+		CASE WHEN a.gen IS NULL THEN e.domain ELSE nullif(a.domain, '') END AS domain, CASE WHEN a.gen IS NULL THEN e.org ELSE nullif(a.org, 0) END AS org,
+		CASE WHEN a.gen IS NULL THEN e.sector ELSE nullif(a.sector, 0) END AS sector, CASE WHEN a.gen IS NULL THEN e.region ELSE nullif(a.region, 0) END AS region)
+		FROM event e LEFT JOIN annotation a ON a.gen = %d AND a.delivery = e.delivery AND a."row" = e."row")`, gen)
+}

@@ -1,0 +1,468 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"tocsin/internal/event"
+	"tocsin/internal/query"
+)
+
+// Part is up to a fixed number of consecutive rows of one delivery, decoded
+// and annotated. Notes[i] belongs to Events[i].
+type Part struct {
+	Delivery   *query.Delivery // its journal entry; the counts in it are not read
+	Enrichment uint32          // version of the reference data behind Notes
+	Index      int             // 0 is the first part
+	Last       bool            // no part comes after this one
+	Rows       int             // rows received: events and bad ones
+	Events     []event.Event
+	Notes      []event.Annotation
+	Bad        []query.Quarantined
+}
+
+// pending gathers what a delivery brings until its last part is in.
+type pending struct {
+	cands  []sighting
+	have   idSet // of cands, where the delivery has several parts
+	events map[dayClass]int64
+	sum    partCounts
+	counts int  // parts in sum
+	resume bool // some parts were in before this process began: events does not hold theirs
+}
+
+type dayClass struct {
+	day   event.Day
+	class event.Class
+}
+
+// loadRow is one part on its way into table load.
+type loadRow struct {
+	key partKey
+	n   partCounts
+}
+
+// Load puts the parts into the store in one transaction: either all of them
+// are in when it returns, or none. Parts of one delivery come in order; parts
+// that are in already are passed over. A delivery shows in counts with its
+// last part. After an error the store is broken and has to be opened again.
+func (s *Store) Load(ctx context.Context, parts ...*Part) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken != nil {
+		return s.broken
+	}
+	defer func() {
+		if err != nil {
+			s.broken = fmt.Errorf("the store stopped at a failed transaction: %w", err)
+		}
+	}()
+	if err := s.w.exec("BEGIN"); err != nil {
+		return err
+	}
+	var (
+		changes  []change
+		done     []loadRow
+		finished []uint32
+	)
+	s.tick++
+	for _, p := range parts {
+		seq := p.Delivery.Seq
+		if s.complete.has(seq) {
+			continue
+		}
+		row, err := s.loadPart(p)
+		if err != nil {
+			return err
+		}
+		if row != nil {
+			done = append(done, *row)
+		}
+		if !p.Last {
+			continue
+		}
+		if changes, err = s.finish(p, changes); err != nil {
+			return err
+		}
+		finished = append(finished, seq)
+	}
+	if err := s.flush(done); err != nil {
+		return err
+	}
+	s.hook("commit")
+	if err := s.w.exec("COMMIT"); err != nil {
+		return err
+	}
+	s.hook("committed")
+	for _, r := range done {
+		s.parts[r.key] = r.n
+	}
+	for _, seq := range finished {
+		s.complete.add(seq)
+		delete(s.pending, seq)
+		maps.DeleteFunc(s.parts, func(k partKey, _ partCounts) bool { return k.delivery == seq })
+	}
+	s.hide()
+	s.mix()
+	s.marg.apply(changes)
+	s.evict()
+	return nil
+}
+
+// hide publishes which deliveries are partly in.
+func (s *Store) hide() {
+	set := map[uint32]bool{}
+	for k := range s.parts {
+		set[k.delivery] = true
+	}
+	s.hidden.Store(slices.Sorted(maps.Keys(set)))
+}
+
+// mix notes whether the annotations in use are of several versions: then an
+// asset may have two organisations on one day, and flags cannot be counted.
+func (s *Store) mix() {
+	effective := map[uint32]bool{}
+	for v := range s.enrichments {
+		effective[max(v, s.genEnrichment)] = true
+	}
+	s.mixed.Store(len(effective) > 1)
+}
+
+// flush hands all that was put to the transaction, with the parts' own rows.
+func (s *Store) flush(done []loadRow) error {
+	if err := s.ev.flush(); err != nil {
+		return err
+	}
+	if err := s.sg.flush(); err != nil {
+		return err
+	}
+	for _, r := range done {
+		if _, err := s.w.execArgs(`INSERT INTO load VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			r.key.delivery, r.key.part, r.n.received, r.n.accepted, r.n.duplicate, r.n.quarantined, r.n.outside, r.n.ids); err != nil {
+			return err
+		}
+	}
+	for _, id := range s.terms.fresh {
+		if _, err := s.w.execArgs(`INSERT INTO term VALUES (?, ?, ?)`, id, s.terms.words[id], s.terms.feed[id]); err != nil {
+			return err
+		}
+	}
+	s.terms.fresh = s.terms.fresh[:0]
+	return nil
+}
+
+// loadPart appends a part's events and returns its row of table load, or nil
+// if it was in already.
+func (s *Store) loadPart(p *Part) (*loadRow, error) {
+	seq := p.Delivery.Seq
+	pd := s.pending[seq]
+	if pd == nil {
+		pd = &pending{events: map[dayClass]int64{}}
+		s.pending[seq] = pd
+	}
+	feed, ok := s.terms.id(p.Delivery.Feed, 0)
+	if !ok {
+		return nil, fmt.Errorf("feed name %.60q is longer than %d bytes", p.Delivery.Feed, maxWord)
+	}
+	key := partKey{seq, uint32(p.Index)}
+	was, in := s.parts[key]
+	row := &loadRow{key: key, n: partCounts{received: uint32(p.Rows), quarantined: uint32(len(p.Bad))}}
+
+	dup, err := s.duplicates(p, in)
+	if err != nil {
+		return nil, err
+	}
+	multi := !p.Last || p.Index > 0
+	for i := range p.Events {
+		e, n := &p.Events[i], &p.Notes[i]
+		c, bad := s.candidate(e, n, feed)
+		if bad != "" {
+			if !in {
+				row.n.quarantined++
+				p.Bad = append(p.Bad, query.Quarantined{Row: e.Row, Reason: "vocabulary", Detail: bad})
+			}
+			continue
+		}
+		if c.class != event.ClassOutside && c.kind != event.AssetNone {
+			pd.sight(c, multi, s.seed)
+		}
+		if in {
+			continue
+		}
+		if dup[i] {
+			row.n.duplicate++
+			continue
+		}
+		row.n.accepted++
+		row.n.ids.Hi ^= e.ID.Hi
+		row.n.ids.Lo ^= e.ID.Lo
+		if c.class == event.ClassOutside {
+			row.n.outside++
+		}
+		pd.events[dayClass{c.day, c.class}]++
+		s.stored[c.day]++
+		s.putEvent(e, n, c)
+		if s.ev.err != nil {
+			return nil, s.ev.err
+		}
+	}
+	if in {
+		pd.resume = true
+		pd.add(was)
+		return nil, nil
+	}
+	for _, q := range p.Bad {
+		if _, err := s.w.execArgs(`INSERT INTO quarantine VALUES (?, ?, ?, ?, ?)`, seq, q.Row, q.Reason, clean(q.Detail), clean(q.Raw)); err != nil {
+			return nil, err
+		}
+	}
+	pd.add(row.n)
+	return row, nil
+}
+
+func (pd *pending) add(n partCounts) {
+	pd.counts++
+	pd.sum.received += n.received
+	pd.sum.accepted += n.accepted
+	pd.sum.duplicate += n.duplicate
+	pd.sum.quarantined += n.quarantined
+	pd.sum.outside += n.outside
+}
+
+// sight keeps a candidate until the delivery is complete. Duplicates of other
+// deliveries are kept too: theirs may not be complete yet. The candidates of a
+// delivery of several parts are kept once each, so that its memory is bounded
+// by what is distinct in it.
+func (pd *pending) sight(c sighting, multi bool, seed uint64) {
+	if multi {
+		k := c.key(seed, keyWhole)
+		k.Hi ^= uint64(c.day)
+		if !pd.have.add(k) {
+			return
+		}
+	} else if n := len(pd.cands); n > 0 && pd.cands[n-1] == c {
+		return
+	}
+	pd.cands = append(pd.cands, c)
+}
+
+// finish applies a complete delivery's sightings and writes its row.
+func (s *Store) finish(p *Part, changes []change) ([]change, error) {
+	seq := p.Delivery.Seq
+	pd := s.pending[seq]
+	changes, err := s.applySightings(seq, s.gen.Load(), pd.cands, changes)
+	if err != nil {
+		return nil, err
+	}
+	pd.cands, pd.have = nil, idSet{}
+	if pd.resume {
+		if err := s.ev.flush(); err != nil {
+			return nil, err
+		}
+		clear(pd.events)
+		if err := s.w.each(func(r *rows) {
+			pd.events[dayClass{event.Day(at[int32](r, 1)), event.Class(at[uint8](r, 0))}] = at[int64](r, 2)
+		}, `SELECT class, epoch(time)::BIGINT // 86400 AS d, count(*) FROM event WHERE delivery = ? GROUP BY ALL`, seq); err != nil {
+			return nil, err
+		}
+	}
+	for k, n := range pd.events {
+		changes = append(changes, change{class: k.class, day: k.day, events: n})
+	}
+	return changes, s.writeDelivery(p.Delivery, p.Enrichment, query.StateLoaded, pd.sum)
+}
+
+func (s *Store) writeDelivery(d *query.Delivery, enrichment uint32, state query.State, n partCounts) error {
+	if state == query.StateLoaded {
+		s.enrichments[enrichment] = true
+	}
+	_, err := s.w.execArgs(`INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?::TIMESTAMP, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		d.Seq, d.Feed, d.Format, d.Report, clean(d.Name), d.SHA256, d.Size, d.At.UTC().Format(timeLayout), clean(d.By), string(state), clean(d.Reason), enrichment,
+		n.received, n.accepted, n.duplicate, n.quarantined, n.outside)
+	return err
+}
+
+// timeLayout is how DuckDB reads a TIMESTAMP.
+const timeLayout = "2006-01-02 15:04:05.999999"
+
+// Refuse records that a delivery could not be read, with the reason in it.
+func (s *Store) Refuse(_ context.Context, d *query.Delivery) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken != nil {
+		return s.broken
+	}
+	if s.complete.has(d.Seq) {
+		return nil
+	}
+	if err := s.writeDelivery(d, 0, query.StateRefused, partCounts{received: uint32(d.Received), quarantined: uint32(d.Quarantined)}); err != nil {
+		s.broken = err
+		return err
+	}
+	s.complete.add(d.Seq)
+	return nil
+}
+
+// termCache remembers the last word of each column: most rows repeat it.
+type termCache [evExtra + 1]struct {
+	word string
+	id   uint32
+}
+
+// word returns the number of a column's word. It notes the first column whose
+// word does not fit.
+func (s *Store) word(col int, word string, feed uint32, bad *string) uint32 {
+	if word == "" {
+		return 0
+	}
+	c := &s.cols[col]
+	if c.word == word {
+		return c.id
+	}
+	id, ok := s.terms.id(word, feed)
+	if !ok {
+		if *bad == "" {
+			*bad = fmt.Sprintf("%s is longer than %d bytes, or the feed has brought more than %d different words", eventColumns[col].name, maxWord, wordsPerFeed)
+		}
+		return 0
+	}
+	c.word, c.id = s.terms.words[id], id
+	return id
+}
+
+// candidate returns the event's sighting. It is called for every event: bad is
+// not empty if the event's words do not fit.
+func (s *Store) candidate(e *event.Event, n *event.Annotation, feed uint32) (c sighting, bad string) {
+	family := e.Family
+	col := evFamily
+	if family == "" {
+		family, col = e.Identifier, evIdentifier
+	}
+	c = sighting{
+		asset: n.Asset.Key, kind: n.Asset.Kind, day: e.Day(), feed: feed, class: e.Class(), typ: e.Type, mark: e.Marking,
+		family: s.word(col, family, feed, &bad),
+		asn:    n.ASN,
+		cc:     s.word(evCC, n.CC, feed, &bad),
+		org:    s.word(evOrg, n.Organisation, feed, &bad),
+		sector: s.word(evSector, n.Sector, feed, &bad),
+		region: s.word(evRegion, n.Region, feed, &bad),
+	}
+	for _, x := range [...]struct {
+		col  int
+		word string
+	}{
+		{evReport, e.Report}, {evTaxonomy, e.Taxonomy}, {evIdentifier, e.Identifier},
+		{evSrcCC, e.Source.CC}, {evSrcRegion, e.Source.Region}, {evSrcCity, e.Source.City},
+		{evDstCC, e.Destination.CC}, {evDstRegion, e.Destination.Region}, {evDstCity, e.Destination.City},
+		{evTransport, e.Transport}, {evApplication, e.Application}, {evVendor, e.ProductVendor}, {evProduct, e.ProductName},
+	} {
+		s.word(x.col, x.word, feed, &bad)
+	}
+	return c, bad
+}
+
+// putEvent writes the event's row; its words have been found by candidate.
+func (s *Store) putEvent(e *event.Event, n *event.Annotation, c sighting) {
+	w := s.ev
+	w.id(evID, e.ID)
+	put(w, evTime, e.Time)
+	put(w, evDelivery, e.Delivery)
+	put(w, evRow, e.Row)
+	put(w, evFeed, c.feed)
+	put(w, evClass, uint8(c.class))
+	put(w, evType, uint8(e.Type))
+	put(w, evSeverity, uint8(e.Severity))
+	put(w, evConfidence, e.Confidence)
+	put(w, evMarking, uint8(e.Marking))
+	put(w, evSubject, packSubject(e.Subject))
+	w.text(evOrganisation, e.Subject.Organisation)
+	put(w, evAssetKind, uint8(c.kind))
+	w.id(evAsset, c.asset)
+	s.putWord(evReport, e.Report)
+	s.putWord(evTaxonomy, e.Taxonomy)
+	s.putWord(evIdentifier, e.Identifier)
+	s.putWord(evFamily, e.Family)
+	s.putEnd(evSrcIP, &e.Source)
+	s.putEnd(evDstIP, &e.Destination)
+	s.putWord(evTransport, e.Transport)
+	s.putWord(evApplication, e.Application)
+	s.putWord(evVendor, e.ProductVendor)
+	s.putWord(evProduct, e.ProductName)
+	w.text(evVersion, e.ProductVersion)
+	w.text(evVulnerabilities, e.Vulnerabilities)
+	if e.Observed != 0 {
+		put(w, evObserved, e.Observed)
+	}
+	if c.asn != 0 {
+		put(w, evASN, c.asn)
+	}
+	putNumber(w, evCC, c.cc)
+	w.text(evDomain, n.Domain)
+	putNumber(w, evOrg, c.org)
+	putNumber(w, evSector, c.sector)
+	putNumber(w, evRegion, c.region)
+	if len(e.Extra) > 0 {
+		w.bytes(evExtra, e.Extra)
+	}
+	w.row()
+}
+
+// putEnd writes one end's columns, which stand in the same order for both.
+func (s *Store) putEnd(ip int, end *event.End) {
+	w, d := s.ev, ip-evSrcIP
+	w.addr(evSrcIP+d, end.IP)
+	if end.Port != 0 {
+		put(w, evSrcPort+d, end.Port)
+	}
+	if end.ASN != 0 {
+		put(w, evSrcASN+d, end.ASN)
+	}
+	s.putWord(evSrcCC+d, end.CC)
+	s.putWord(evSrcRegion+d, end.Region)
+	s.putWord(evSrcCity+d, end.City)
+	w.text(evSrcFQDN+d, end.FQDN)
+	w.text(evSrcRDNS+d, end.ReverseDNS)
+	w.text(evSrcURL+d, end.URL)
+	w.text(evSrcAccount+d, end.Account)
+	w.text(evSrcNetwork+d, end.Network)
+}
+
+func (s *Store) putWord(col int, word string) {
+	if word == "" {
+		return
+	}
+	if c := &s.cols[col]; c.word == word {
+		put(s.ev, col, c.id)
+		return
+	}
+	put(s.ev, col, s.terms.ids[word])
+}
+
+// putNumber puts a word's number; 0, the empty word, is NULL.
+func putNumber(w *chunkWriter, col int, id uint32) {
+	if id != 0 {
+		put(w, col, id)
+	}
+}
+
+// packSubject gives the number that stands for a subject.
+func packSubject(s event.Subject) uint32 {
+	return uint32(s.Side) | uint32(s.Kind)<<4 | uint32(s.Asset)<<8 | uint32(s.Role)<<16 | uint32(s.Peer)<<24
+}
+
+func unpackSubject(n uint32) event.Subject {
+	return event.Subject{
+		Side: event.Side(n & 15), Kind: event.SubjectKind(n >> 4 & 15), Asset: event.AssetKind(n >> 8 & 255),
+		Role: event.Role(n >> 16 & 255), Peer: event.Role(n >> 24),
+	}
+}
+
+// microseconds of a day.
+const dayMicros = 86_400_000_000
+
+func dayBounds(d event.Day) (from, to string) {
+	return d.Time().Format(time.DateOnly), (d + 1).Time().Format(time.DateOnly)
+}

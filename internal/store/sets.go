@@ -1,0 +1,248 @@
+package store
+
+import (
+	"encoding/binary"
+
+	"github.com/zeebo/xxh3"
+
+	"tocsin/internal/event"
+)
+
+// idSet is a set of 128-bit ids that are spread evenly, as hashes are: open
+// addressing, 16 bytes a place, at most three quarters full. The zero id is
+// not a member.
+type idSet struct {
+	k []event.ID
+	n int
+}
+
+// add puts x in and reports whether it was not there before.
+func (s *idSet) add(x event.ID) bool {
+	if s.n*4 >= len(s.k)*3 {
+		s.grow()
+	}
+	m := uint64(len(s.k) - 1)
+	for i := (x.Lo ^ x.Hi) & m; ; i = (i + 1) & m {
+		switch s.k[i] {
+		case event.ID{}:
+			s.k[i] = x
+			s.n++
+			return true
+		case x:
+			return false
+		}
+	}
+}
+
+// has reports whether x is in.
+func (s *idSet) has(x event.ID) bool {
+	if len(s.k) == 0 {
+		return false
+	}
+	m := uint64(len(s.k) - 1)
+	for i := (x.Lo ^ x.Hi) & m; ; i = (i + 1) & m {
+		switch s.k[i] {
+		case event.ID{}:
+			return false
+		case x:
+			return true
+		}
+	}
+}
+
+func (s *idSet) grow() {
+	old := s.k
+	s.k = make([]event.ID, max(1024, len(old)*2))
+	s.n = 0
+	for _, x := range old {
+		if x != (event.ID{}) {
+			s.add(x)
+		}
+	}
+}
+
+// bytes is what the set costs.
+func (s *idSet) bytes() int { return len(s.k) * 16 }
+
+// never is the day before all days: the asset was not seen before.
+const never = event.Day(-1 << 31)
+
+// lastDays keeps, for every asset of a class, the newest day it was seen:
+// IPv4 assets in 6 bytes a place, all others in 20. Days are kept as 16 bits
+// from 1970 on, which reach to the year 2149.
+type lastDays struct {
+	v4  map32
+	any map128
+}
+
+func v4Of(k event.ID) (uint32, bool) {
+	return uint32(k.Lo), k.Hi == 0 && k.Lo>>32 == 0xffff
+}
+
+// get returns the newest day, or never.
+func (l *lastDays) get(k event.ID) event.Day {
+	if a, ok := v4Of(k); ok {
+		return l.v4.get(a)
+	}
+	return l.any.get(k)
+}
+
+func (l *lastDays) set(k event.ID, d event.Day) {
+	if a, ok := v4Of(k); ok {
+		l.v4.set(a, d)
+		return
+	}
+	l.any.set(k, d)
+}
+
+// map32 maps addresses to days: open addressing; a day of 0 is an empty place.
+type map32 struct {
+	k []uint32
+	d []uint16
+	n int
+}
+
+func mix32(x uint32) uint32 { x *= 0x9E3779B1; return x ^ x>>15 }
+
+func (m *map32) get(a uint32) event.Day {
+	if len(m.k) == 0 {
+		return never
+	}
+	mask := uint32(len(m.k) - 1)
+	for i := mix32(a) & mask; ; i = (i + 1) & mask {
+		if m.d[i] == 0 {
+			return never
+		}
+		if m.k[i] == a {
+			return event.Day(m.d[i])
+		}
+	}
+}
+
+func (m *map32) set(a uint32, d event.Day) {
+	if m.n*8 >= len(m.k)*7 {
+		k, ds := m.k, m.d
+		size := max(1024, len(k)*2)
+		m.k, m.d, m.n = make([]uint32, size), make([]uint16, size), 0
+		for i, x := range k {
+			if ds[i] != 0 {
+				m.set(x, event.Day(ds[i]))
+			}
+		}
+	}
+	mask := uint32(len(m.k) - 1)
+	for i := mix32(a) & mask; ; i = (i + 1) & mask {
+		if m.d[i] == 0 {
+			m.n++
+			m.k[i] = a
+		}
+		if m.k[i] == a {
+			m.d[i] = uint16(d)
+			return
+		}
+	}
+}
+
+// map128 is map32 for keys of 128 bits.
+type map128 struct {
+	k []event.ID
+	d []uint16
+	n int
+}
+
+func mixID(x event.ID) uint64 {
+	h := (x.Hi ^ x.Lo*0x9E3779B97F4A7C15) * 0xBF58476D1CE4E5B9
+	return h ^ h>>31
+}
+
+func (m *map128) get(a event.ID) event.Day {
+	if len(m.k) == 0 {
+		return never
+	}
+	mask := uint64(len(m.k) - 1)
+	for i := mixID(a) & mask; ; i = (i + 1) & mask {
+		if m.d[i] == 0 {
+			return never
+		}
+		if m.k[i] == a {
+			return event.Day(m.d[i])
+		}
+	}
+}
+
+func (m *map128) set(a event.ID, d event.Day) {
+	if m.n*8 >= len(m.k)*7 {
+		k, ds := m.k, m.d
+		size := max(1024, len(k)*2)
+		m.k, m.d, m.n = make([]event.ID, size), make([]uint16, size), 0
+		for i, x := range k {
+			if ds[i] != 0 {
+				m.set(x, event.Day(ds[i]))
+			}
+		}
+	}
+	mask := uint64(len(m.k) - 1)
+	for i := mixID(a) & mask; ; i = (i + 1) & mask {
+		if m.d[i] == 0 {
+			m.n++
+			m.k[i] = a
+		}
+		if m.k[i] == a {
+			m.d[i] = uint16(d)
+			return
+		}
+	}
+}
+
+// sighting is a candidate for a row of table sighting. Two that are equal are
+// one sighting.
+type sighting struct {
+	asset  event.ID
+	day    event.Day
+	feed   uint32
+	family uint32
+	asn    uint32
+	cc     uint32
+	org    uint32
+	sector uint32
+	region uint32
+	class  event.Class
+	typ    event.Type
+	kind   event.AssetKind
+	mark   event.Marking
+}
+
+// The prefixes of the keys that share a day's set.
+const (
+	keyWhole = iota
+	keyFamily
+	keyFeed
+)
+
+// key hashes what makes a sighting new, with the process's own seed, so that
+// nobody can choose addresses that collide.
+func (s *sighting) key(seed uint64, what byte) event.ID {
+	var b [56]byte
+	b[0], b[1] = what, byte(s.class)
+	binary.LittleEndian.PutUint64(b[2:], s.asset.Hi)
+	binary.LittleEndian.PutUint64(b[10:], s.asset.Lo)
+	n := 22
+	switch what {
+	case keyFamily:
+		binary.LittleEndian.PutUint32(b[18:], s.family)
+	case keyFeed:
+		binary.LittleEndian.PutUint32(b[18:], s.feed)
+	default:
+		binary.LittleEndian.PutUint32(b[18:], s.feed)
+		binary.LittleEndian.PutUint32(b[22:], s.family)
+		b[26], b[27], b[28] = byte(s.typ), byte(s.kind), byte(s.mark)
+		binary.LittleEndian.PutUint32(b[29:], s.asn)
+		binary.LittleEndian.PutUint32(b[33:], s.cc)
+		binary.LittleEndian.PutUint32(b[37:], s.org)
+		binary.LittleEndian.PutUint32(b[41:], s.sector)
+		binary.LittleEndian.PutUint32(b[45:], s.region)
+		n = 49
+	}
+	h := xxh3.Hash128Seed(b[:n], seed)
+	return event.ID{Hi: h.Hi, Lo: h.Lo}
+}

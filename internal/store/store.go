@@ -1,0 +1,271 @@
+// Package store keeps annotated events in DuckDB and counts them.
+//
+// It takes parts of deliveries, each with its events and their annotations,
+// and gives counts, breakdowns, events and what became of each delivery to
+// those whose [policy.Scope] allows it. It never decides what a figure means,
+// never reads the archive, and holds nothing that cannot be made again from
+// it: a file that cannot be trusted is reported as such, and the caller
+// rebuilds it.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tocsin/internal/event"
+	"tocsin/internal/query"
+)
+
+// Config bounds the store.
+type Config struct {
+	Dir     string // folder of the database file
+	Memory  int64  // bytes that DuckDB may use for its buffers
+	Recent  int    // bytes for the ids and sightings of recent days
+	Threads int    // DuckDB's threads; 0 means as many as there are CPUs, at most 4
+}
+
+// DefaultConfig suits a machine with 2 GiB to spare.
+func DefaultConfig(dir string) Config {
+	return Config{Dir: dir, Memory: 448 << 20, Recent: 160 << 20}
+}
+
+// Deps is what the store needs from outside.
+type Deps struct {
+	Clock func() time.Time // for the time of arrival of nothing but log lines and generations
+	Hook  func(string)     // called before and after each commit; nil for none
+}
+
+// ErrDamaged is returned when the database cannot be trusted: make it again
+// from the archive.
+var ErrDamaged = errDamaged
+
+// ErrNewer is returned for a database that a newer program wrote.
+var ErrNewer = errors.New("the database was written by a newer tocsin; run that one, or remove the store folder and run tocsin rebuild")
+
+// Store is an open database. Reading is safe from any number of goroutines;
+// loading is done by one at a time.
+type Store struct {
+	log   *slog.Logger
+	cfg   Config
+	hook  func(string)
+	clock func() time.Time
+	duck  *duck
+	terms *terms
+	marg  *marginals
+
+	mu       sync.Mutex // held while writing; guards all that follows
+	w        *conn
+	ev, sg   *chunkWriter
+	seed     uint64
+	days     map[event.Day]*dayState
+	tick     int64
+	stored   map[event.Day]int64 // events in the table, also of deliveries that are not complete
+	last     [event.Classes]lastDays
+	pending  map[uint32]*pending
+	parts    map[partKey]partCounts // of deliveries that are not complete
+	complete bitset                 // deliveries with nothing left to load
+	cols     termCache
+	fresh    bool // sightings are being made from nothing: no table holds any yet
+	dirty    bool // the sightings have to be made again
+
+	enrichments   map[uint32]bool // versions that loaded deliveries have
+	genEnrichment uint32          // version that the generation was made with
+	broken        error           // set by a failed transaction: the store must be opened again
+
+	gen     atomic.Uint32 // the generation of sightings that figures use
+	hidden  atomic.Value  // []uint32: deliveries that are partly in, which nobody sees
+	mixed   atomic.Bool   // annotations of several versions are in use
+	damaged atomic.Bool   // a query met damage
+}
+
+// partKey names a part.
+type partKey struct{ delivery, part uint32 }
+
+// partCounts is a row of table load.
+type partCounts struct {
+	received, accepted, duplicate, quarantined, outside uint32
+	ids                                                 event.ID
+}
+
+// dayState is what is known in memory of one day.
+type dayState struct {
+	ids, seen     idSet
+	idsOK, seenOK bool // the sets hold all that is stored
+	used          int64
+}
+
+// File returns the path of the database file in dir.
+func File(dir string) string { return filepath.Join(dir, "tocsin.duckdb") }
+
+// Open opens the database in cfg.Dir, or makes an empty one, and checks that
+// the events of every part are all there. Deliveries of which something is
+// missing are taken out, so that they are loaded again; their sequences are
+// logged. ErrDamaged says that the file is of no use.
+func Open(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (*Store, error) {
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the store's folder: %w", err)
+	}
+	path := File(cfg.Dir)
+	_, err := os.Stat(path)
+	fresh := errors.Is(err, os.ErrNotExist)
+	if fresh { // a log without its database belongs to nothing
+		_ = os.Remove(path + ".wal")
+	}
+	settings := []string{
+		fmt.Sprintf("SET memory_limit='%dB'", cfg.Memory),
+		"SET checkpoint_threshold='256MB'",
+		"SET preserve_insertion_order=false",
+		fmt.Sprintf("SET temp_directory='%s'", filepath.Join(cfg.Dir, "tmp")),
+		"SET max_temp_directory_size='64GB'",
+		"SET TimeZone='UTC'",
+	}
+	if cfg.Threads > 0 {
+		settings = append(settings, fmt.Sprintf("SET threads=%d", cfg.Threads))
+	}
+	d, err := openDuck(path, settings)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		log: log, cfg: cfg, hook: deps.Hook, clock: deps.Clock, duck: d,
+		terms: newTerms(), marg: &marginals{}, seed: seed(),
+		days: map[event.Day]*dayState{}, stored: map[event.Day]int64{}, pending: map[uint32]*pending{},
+		parts: map[partKey]partCounts{}, enrichments: map[uint32]bool{},
+	}
+	if s.hook == nil {
+		s.hook = func(string) {}
+	}
+	s.hidden.Store([]uint32(nil))
+	if err := s.start(ctx, fresh); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// start brings the schema up to date, checks the contents and fills what is
+// kept in memory.
+func (s *Store) start(ctx context.Context, fresh bool) (err error) {
+	if s.w, err = s.duck.connect(); err != nil {
+		return err
+	}
+	if fresh {
+		for _, q := range schemaSQL() {
+			if err := s.w.exec(q); err != nil {
+				return err
+			}
+		}
+	} else if err := s.migrate(); err != nil {
+		return err
+	}
+	if err := s.w.exec(`CREATE TEMP TABLE asked (id UHUGEINT, day INTEGER, class UTINYINT)`); err != nil {
+		return err
+	}
+	if s.ev, err = newChunkWriter(s.w, "event", columnTypes(eventColumns)); err != nil {
+		return err
+	}
+	if s.sg, err = newChunkWriter(s.w, "sighting", columnTypes(sightingColumns)); err != nil {
+		return err
+	}
+	if err := s.readTerms(); err != nil {
+		return err
+	}
+	return s.check(ctx)
+}
+
+// migrate brings an older schema forward, one version at a time.
+func (s *Store) migrate() error {
+	meta := map[string]string{}
+	if err := s.w.each(func(r *rows) { meta[r.str(0)] = r.str(1) }, `SELECT "key", "value" FROM meta`); err != nil {
+		return fmt.Errorf("%w: no table of versions: %w", errDamaged, err)
+	}
+	v, err := strconv.Atoi(meta["schema"])
+	if err != nil || v < 1 {
+		return fmt.Errorf("%w: schema version %q", errDamaged, meta["schema"])
+	}
+	if v > schemaVersion {
+		return fmt.Errorf("%w (its schema is %d, this program's %d)", ErrNewer, v, schemaVersion)
+	}
+	for ; v < schemaVersion; v++ {
+		s.log.Info("migrating the store", slog.Int("from", v), slog.Int("to", v+1))
+		if err := s.w.exec("BEGIN; " + migrations[v-1] + fmt.Sprintf("; UPDATE meta SET value='%d' WHERE key='schema'; COMMIT", v+1)); err != nil {
+			return fmt.Errorf("migrate the store from schema %d: %w", v, err)
+		}
+	}
+	return nil
+}
+
+func (s *Store) readTerms() error {
+	var bad error
+	err := s.w.each(func(r *rows) {
+		if e := s.terms.restore(at[uint32](r, 0), r.str(1), at[uint32](r, 2)); e != nil && bad == nil {
+			bad = e
+		}
+	}, `SELECT id, word, feed FROM term ORDER BY id`)
+	return errors.Join(err, bad)
+}
+
+// Close writes what is in the log into the file and closes it.
+func (s *Store) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ev != nil {
+		s.ev.close()
+	}
+	if s.sg != nil {
+		s.sg.close()
+	}
+	if s.w != nil {
+		s.w.close()
+	}
+	s.duck.close()
+}
+
+// Checkpoint moves everything from the log into the file.
+func (s *Store) Checkpoint() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.exec("CHECKPOINT")
+}
+
+// Broken returns why the store has to be opened again, or nil.
+func (s *Store) Broken() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broken
+}
+
+// Damaged reports whether a query found the file damaged.
+func (s *Store) Damaged() bool { return s.damaged.Load() }
+
+// note remembers damage that a read has met.
+func (s *Store) note(err error) error {
+	if errors.Is(err, errDamaged) && s.damaged.CompareAndSwap(false, true) {
+		s.log.Error("the database is damaged; it has to be rebuilt from the archive", slog.Any("error", err))
+	}
+	return err
+}
+
+// read runs f on a reading connection.
+func (s *Store) read(ctx context.Context, f func(*conn) error) error {
+	return s.note(s.duck.read(ctx, f))
+}
+
+// Complete reports whether the delivery's last part is in, or was refused or
+// withdrawn: whether there is nothing left to load of it.
+func (s *Store) Complete(seq uint32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.complete.has(seq)
+}
+
+// Bounds returns the first and last day of the events in the store.
+func (s *Store) Bounds() (query.Period, bool) { return s.marg.bounds() }
