@@ -15,7 +15,7 @@ func newDice(seed uint64, purpose string, day Day) dice {
 	for i := range len(purpose) {
 		h = (h ^ uint64(purpose[i])) * 1099511628211
 	}
-	return dice{rand.NewPCG(mix(seed^0x53696d756c616e64), mix(h^uint64(uint32(day))))}
+	return dice{rand.NewPCG(mix(seed^0x53696d756c616e64), mix(h^uint64(uint32(day))))} //nolint:gosec // any number does
 }
 
 // mix is the finaliser of SplitMix64: a bijection that spreads every bit.
@@ -28,8 +28,8 @@ func mix(x uint64) uint64 {
 
 // n draws from 0 to k-1; k must be positive.
 func (d dice) n(k int) int {
-	hi, _ := bits.Mul64(d.Uint64(), uint64(k))
-	return int(hi)
+	hi, _ := bits.Mul64(d.Uint64(), uint64(k)) //nolint:gosec // positive
+	return int(hi)                             //nolint:gosec // less than k
 }
 
 // hit is true in m of 1000 cases.

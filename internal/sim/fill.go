@@ -184,7 +184,7 @@ func (m *maker) fillTarget(s *sheet, r *row) {
 	s.end(colDstNetwork)
 	s.num(colDstNetmask, 32)
 	s.str(colAttack, "atk"+strconv.FormatUint(r.x>>40%10, 10))
-	s.num(colDuration, 30+int(r.x>>44%600)) //nolint:gosec // small
+	s.num(colDuration, 30+int(r.x>>44%600))
 	s.num(colPacketLength, 1440)
 }
 
@@ -195,10 +195,10 @@ func (m *maker) fillAmp(s *sheet, r *row) {
 	s.str(colPublicSource, "CISPA")
 	s.begin(colEndTime)
 	s.text = append(s.text, '"')
-	s.text = m.appendTime(s.text, r.t-m.shift+int64(r.x>>50%900), ' ') //nolint:gosec // small
+	s.text = m.appendTime(s.text, r.t-m.shift+int64(r.x>>50%900), ' ')
 	s.text = append(s.text, '"')
 	s.end(colEndTime)
-	s.num(colCount, 100+int(r.x>>40%5000)) //nolint:gosec // small
+	s.num(colCount, 100+int(r.x>>40%5000))
 }
 
 func (m *maker) fillWebScan(s *sheet, r *row) {
@@ -302,16 +302,16 @@ func (m *maker) fillScan(s *sheet, r *row) {
 	}
 	s.str(colSector, c.sector)
 	k := mix(r.a.lo<<16 | uint64(r.port)) //nolint:gosec // a port
-	switch {
-	case r.port == 53:
+	switch r.port {
+	case 53:
 		s.str(colProtocol, "udp")
 		s.str(colTag, "openresolver")
 		s.str(colDNSVersion, "dnsmasq-2."+strconv.FormatUint(60+k%30, 10))
 		s.str(colMinAmplification, "4.6190")
-	case r.port == 23 || r.port == 2323:
+	case 23, 2323:
 		s.str(colTag, "telnet")
 		s.str(colBanner, telnetText[k%uint64(len(telnetText))])
-	case r.port == 3389 || r.port == 33890:
+	case 3389, 33890:
 		s.str(colTag, "rdp")
 		s.str(colRDPProtocol, "RDP")
 		s.str(colSubjectCommonName, "PC-"+strconv.FormatUint(k>>40, 36))
@@ -347,7 +347,7 @@ func (m *maker) fillBeacon(s *sheet, r *row) {
 	s.text = append(s.text, '"')
 	s.end(colBeaconHost)
 	s.num(colBeaconPort, r.port)
-	s.num(colLicenseID, 1+int(mix(r.a.lo)%900000000)) //nolint:gosec // small
+	s.num(colLicenseID, 1+int(mix(r.a.lo)%900000000))
 }
 
 func appendHex(b []byte, x uint64) []byte {

@@ -68,8 +68,18 @@ var owners = []owner{
 
 // abroad are the countries around Simuland: user-assigned codes, made-up names.
 var abroad = []struct{ code, name string }{
-	{"QM", "Arvonia"}, {"QN", "Belmark"}, {"QO", "Corvand"}, {"QP", "Drevania"}, {"QQ", "Estrell"}, {"QR", "Faronia"},
-	{"QT", "Gallmark"}, {"QV", "Hestria"}, {"XA", "Iskander"}, {"XB", "Jorvland"}, {"XC", "Kestovia"}, {"XD", "Lorenna"},
+	{"QM", "Arvonia"},
+	{"QN", "Belmark"},
+	{"QO", "Corvand"},
+	{"QP", "Drevania"},
+	{"QQ", "Estrell"},
+	{"QR", "Faronia"},
+	{"QT", "Gallmark"},
+	{"QV", "Hestria"},
+	{"XA", "Iskander"},
+	{"XB", "Jorvland"},
+	{"XC", "Kestovia"},
+	{"XD", "Lorenna"},
 }
 
 // The ranges that the world is carved from.
@@ -158,9 +168,9 @@ func newGeography() *geography {
 	for i, c := range abroad {
 		g.countries = append(g.countries, c.code)
 		for k := range 2 {
-			j := uint32(2*i + k) //nolint:gosec // some dozens
+			j := uint32(2*i + k)
 			n := network{
-				place: place{4200000000 + j, -1, uint8(i + 1)}, //nolint:gosec // some dozens
+				place: place{4200000000 + j, -1, uint8(i + 1)},
 				name:  fmt.Sprintf("%s Net %d", c.name, k+1),
 				base:  abroadV4 + j<<20, size: 1 << 20, churn: 20,
 				v6: abroadV6 | uint64(j)<<32, v6net: 32,

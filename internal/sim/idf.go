@@ -27,7 +27,7 @@ func (o *object) str(k, v string) {
 	for _, c := range v {
 		switch {
 		case c == '"' || c == '\\':
-			o.b = append(o.b, '\\', byte(c)) //nolint:gosec // ASCII
+			o.b = append(o.b, '\\', byte(c))
 		case c < 0x20 || c == '<':
 			o.b = append(o.b, `\u00`...)
 			o.b = append(o.b, "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])

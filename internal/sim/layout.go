@@ -345,7 +345,7 @@ func appendInt(b []byte, v int) []byte {
 	i := len(x)
 	for {
 		i--
-		x[i] = byte('0' + v%10) //nolint:gosec // one digit
+		x[i] = byte('0' + v%10)
 		v /= 10
 		if v == 0 {
 			return append(b, x[i:]...)

@@ -83,7 +83,7 @@ func newMaker(c *Country, t *Truth) *maker {
 func (m *maker) run(yield func(Delivery) bool) {
 	last := int(m.c.to - m.c.from)
 	for i := range last + 1 {
-		m.day = m.c.from + Day(i) //nolint:gosec // at most some thousand days
+		m.day = m.c.from + Day(i)
 		before := m.at
 		if last > 0 {
 			m.at = i * 1000 / last
@@ -272,7 +272,7 @@ func (m *maker) observeSites(d dice, now func() int64) {
 			case spreading, spreadingBare:
 				r.kind, r.name = kindSpreading, 0
 				if h.how == spreadingBare {
-					r.port = 1024 + int(h.x%60000) //nolint:gosec // positive
+					r.port = 1024 + int(h.x%60000)
 				}
 				if d.hit(550) {
 					m.add(repMalwareURL, r, u)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/csv"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -40,7 +41,7 @@ func digest(t testing.TB, c *Country) string {
 	t.Helper()
 	h := sha256.New()
 	for d := range c.Deliveries() {
-		fmt.Fprintln(h, d.Feed, d.Format, d.Report, d.Name, d.Received.UTC().Format(time.RFC3339), d.Day, len(d.Bytes))
+		_, _ = fmt.Fprintln(h, d.Feed, d.Format, d.Report, d.Name, d.Received.UTC().Format(time.RFC3339), d.Day, len(d.Bytes))
 		h.Write(d.Bytes)
 	}
 	h.Write(c.Prefixes())
@@ -48,7 +49,7 @@ func digest(t testing.TB, c *Country) string {
 	if err := c.Truth().WriteJSON(h); err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("%x", h.Sum(nil))
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 func TestSeedGivesBytes(t *testing.T) {
@@ -283,7 +284,7 @@ func TestStory(t *testing.T) {
 		t.Fatal(err)
 	}
 	truth := c.Truth()
-	day := func(at int) Day { return c.From() + (c.To()-c.From())*Day(at)/1000 } //nolint:gosec // small
+	day := func(at int) Day { return c.From() + (c.To()-c.From())*Day(at)/1000 }
 	seen := func(at int, class string, where ...Cond) int {
 		return truth.Distinct(class, day(at), day(at)+6, where...)
 	}
@@ -399,8 +400,11 @@ func TestTruthJSON(t *testing.T) {
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	for _, cfg := range []Config{
-		{}, {To: lastDay, From: lastDay.AddDate(0, 0, 1)}, {To: lastDay, From: lastDay.AddDate(-20, 0, 0)},
-		{To: lastDay, Rows: -1}, {To: lastDay, Fault: "no such"},
+		{},
+		{To: lastDay, From: lastDay.AddDate(0, 0, 1)},
+		{To: lastDay, From: lastDay.AddDate(-20, 0, 0)},
+		{To: lastDay, Rows: -1},
+		{To: lastDay, Fault: "no such"},
 	} {
 		if _, err := New(cfg); !errors.Is(err, ErrConfig) {
 			t.Errorf("%+v: %v", cfg, err)

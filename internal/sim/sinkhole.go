@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"iter"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -107,7 +108,7 @@ func newSinkhole(cfg SinkholeConfig) *sinkhole {
 	l := newLayout(reports[repSinkholeHTTP].before)
 	s.header = string(l.header) + "\n"
 	for i := range s.octet {
-		s.octet[i] = fmt.Sprint(i)
+		s.octet[i] = strconv.Itoa(i)
 	}
 	for i := range s.blocks {
 		region := strings.ToUpper(owners[i%8].region)
@@ -160,7 +161,7 @@ func (s *sinkhole) render(n, k int) []byte {
 		b = append(b, '.')
 		b = append(b, s.octet[x&255]...)
 		b = append(b, '"', ',')
-		b = appendInt(b, 1024+int(r>>50)) //nolint:gosec // 14 bits
+		b = appendInt(b, 1024+int(r>>50))
 		b = append(b, s.blocks[x>>16]...)
 		if h>>40&3 == 0 {
 			b = append(b, `"h`...)

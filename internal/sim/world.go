@@ -215,7 +215,7 @@ func newWorld(geo *geography, seed uint64, scale int) *world {
 				n = host()
 			}
 			p := n.place
-			p.org = int16(i) //nolint:gosec // some dozens; the name decides before the address
+			p.org = int16(i)
 			w.sites = append(w.sites, site{name, p, n, n.host(d)})
 		}
 	}
@@ -370,7 +370,7 @@ func (w *world) step(seed uint64, day Day, at, before int) {
 	seized := at >= takedown && before < takedown
 	left := w.controllers[:0]
 	for _, c := range w.controllers {
-		if !d.hit(25) && !(seized && c.fam == brackish) {
+		if !d.hit(25) && (!seized || c.fam != brackish) {
 			left = append(left, c)
 		}
 	}
