@@ -296,7 +296,7 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 		if err := s.w.each(func(r *rows) { enrichment = at[uint32](r, 0) }, `SELECT enrichment FROM generation WHERE gen = ?`, old); err != nil {
 			return err
 		}
-		if err := s.w.exec(fmt.Sprintf(`INSERT INTO annotation SELECT %d, delivery, "row", asn, cc, domain, org, sector, region FROM annotation WHERE gen = %d`, gen, old)); err != nil {
+		if err := s.w.exec(fmt.Sprintf(`INSERT INTO annotation SELECT %d, delivery, "row", asn, cc, org, sector, region FROM annotation WHERE gen = %d`, gen, old)); err != nil {
 			return err
 		}
 	}
@@ -323,9 +323,9 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 		from, to := dayBounds(d)
 		var cands []sighting
 		if err := s.w.each(func(r *rows) { cands = append(cands, readSighting(r)) }, fmt.Sprintf(
-			`SELECT DISTINCT %s AS day, feed, class, type, coalesce(family, identifier, 0::UINTEGER), asset_kind, asset, marking, coalesce(asn, 0::UINTEGER), coalesce(cc, 0::UINTEGER), coalesce(org, 0::UINTEGER), coalesce(sector, 0::UINTEGER), coalesce(region, 0::UINTEGER)
+			`SELECT DISTINCT %s AS day, feed, class, type, %s, asset_kind, asset, marking, asn, cc, org, sector, region
 			FROM %s WHERE time >= TIMESTAMP '%s' AND time < TIMESTAMP '%s' AND class <> %d AND asset_kind <> 0 AND %s`,
-			dayOfTime, eventSource(gen), from, to, event.ClassOutside, s.notHidden("delivery"))); err != nil {
+			dayOfTime, familyColumn, eventSource(gen), from, to, event.ClassOutside, s.notHidden("delivery"))); err != nil {
 			return err
 		}
 		if _, err := s.applySightings(0, gen, cands, nil); err != nil {
@@ -380,7 +380,7 @@ func (s *Store) reannotate(gen uint32, d event.Day, annotate func(*event.Event, 
 		e := s.scanEvent(r)
 		var n event.Annotation
 		annotate(&e.Event, &n)
-		n.Asset = e.Note.Asset
+		n.Asset, n.Domain = e.Note.Asset, e.Note.Domain // of the name alone
 		if n != e.Note {
 			changed = append(changed, row{e.Delivery, e.Row, n})
 		}
@@ -397,7 +397,7 @@ func (s *Store) reannotate(gen uint32, d event.Day, annotate func(*event.Event, 
 			}
 			ids[i] = id
 		}
-		if _, err := s.w.execArgs(`INSERT INTO annotation VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, gen, c.delivery, c.row, c.n.ASN, ids[0], c.n.Domain, ids[1], ids[2], ids[3]); err != nil {
+		if _, err := s.w.execArgs(`INSERT INTO annotation VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, gen, c.delivery, c.row, c.n.ASN, ids[0], ids[1], ids[2], ids[3]); err != nil {
 			return err
 		}
 	}
@@ -410,8 +410,8 @@ func eventSource(gen uint32) string {
 		return "event"
 	}
 	return fmt.Sprintf(`(SELECT e.* REPLACE (
-		CASE WHEN a.gen IS NULL THEN e.asn ELSE nullif(a.asn, 0) END AS asn, CASE WHEN a.gen IS NULL THEN e.cc ELSE nullif(a.cc, 0) END AS cc,
-		CASE WHEN a.gen IS NULL THEN e.domain ELSE nullif(a.domain, '') END AS domain, CASE WHEN a.gen IS NULL THEN e.org ELSE nullif(a.org, 0) END AS org,
-		CASE WHEN a.gen IS NULL THEN e.sector ELSE nullif(a.sector, 0) END AS sector, CASE WHEN a.gen IS NULL THEN e.region ELSE nullif(a.region, 0) END AS region)
+		CASE WHEN a.gen IS NULL THEN e.asn ELSE a.asn END AS asn, CASE WHEN a.gen IS NULL THEN e.cc ELSE a.cc END AS cc,
+		CASE WHEN a.gen IS NULL THEN e.org ELSE a.org END AS org, CASE WHEN a.gen IS NULL THEN e.sector ELSE a.sector END AS sector,
+		CASE WHEN a.gen IS NULL THEN e.region ELSE a.region END AS region)
 		FROM event e LEFT JOIN annotation a ON a.gen = %d AND a.delivery = e.delivery AND a."row" = e."row")`, gen)
 }

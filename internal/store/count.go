@@ -31,16 +31,19 @@ type dimColumn struct {
 	perAsset        bool // follows from the asset and the day alone
 }
 
+// familyColumn is a sighting's family, from table event.
+const familyColumn = `CASE WHEN family = 0 THEN identifier ELSE family END`
+
 var dimColumns = map[query.Dim]dimColumn{
-	query.DimASN:          {"asn", "coalesce(asn, 0::UINTEGER)", false, true},
-	query.DimOrganisation: {"org", "coalesce(org, 0::UINTEGER)", true, true},
-	query.DimSector:       {"sector", "coalesce(sector, 0::UINTEGER)", true, true},
-	query.DimRegion:       {"region", "coalesce(region, 0::UINTEGER)", true, true},
-	query.DimCountry:      {"cc", "coalesce(cc, 0::UINTEGER)", true, true},
-	query.DimFamily:       {"family", "coalesce(family, identifier, 0::UINTEGER)", true, false},
+	query.DimASN:          {"asn", "asn", false, true},
+	query.DimOrganisation: {"org", "org", true, true},
+	query.DimSector:       {"sector", "sector", true, true},
+	query.DimRegion:       {"region", "region", true, true},
+	query.DimCountry:      {"cc", "cc", true, true},
+	query.DimFamily:       {"family", familyColumn, true, false},
 	query.DimType:         {"type", "type", false, false},
 	query.DimFeed:         {"feed", "feed", true, false},
-	query.DimReport:       {"", "coalesce(report, 0::UINTEGER)", true, false},
+	query.DimReport:       {"", "report", true, false},
 }
 
 // value gives the number that a dimension's value is stored as.

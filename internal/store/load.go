@@ -265,7 +265,7 @@ func (s *Store) finish(p *Part, changes []change) ([]change, error) {
 		clear(pd.events)
 		if err := s.w.each(func(r *rows) {
 			pd.events[dayClass{event.Day(at[int32](r, 1)), event.Class(at[uint8](r, 0))}] = at[int64](r, 2)
-		}, `SELECT class, epoch(time)::BIGINT // 86400 AS d, count(*) FROM event WHERE delivery = ? GROUP BY ALL`, seq); err != nil {
+		}, `SELECT class, `+dayOfTime+` AS d, count(*) FROM event WHERE delivery = ? GROUP BY ALL`, seq); err != nil {
 			return nil, err
 		}
 	}
@@ -307,7 +307,7 @@ func (s *Store) Refuse(_ context.Context, d *query.Delivery) error {
 }
 
 // termCache remembers the last word of each column: most rows repeat it.
-type termCache [evExtra + 1]struct {
+type termCache [evText]struct {
 	word string
 	id   uint32
 }
@@ -354,7 +354,7 @@ func (s *Store) candidate(e *event.Event, n *event.Annotation, feed uint32) (c s
 		col  int
 		word string
 	}{
-		{evReport, e.Report}, {evTaxonomy, e.Taxonomy}, {evIdentifier, e.Identifier},
+		{evReport, e.Report}, {evIdentifier, e.Identifier},
 		{evSrcCC, e.Source.CC}, {evSrcRegion, e.Source.Region}, {evSrcCity, e.Source.City},
 		{evDstCC, e.Destination.CC}, {evDstRegion, e.Destination.Region}, {evDstCity, e.Destination.City},
 		{evTransport, e.Transport}, {evApplication, e.Application}, {evVendor, e.ProductVendor}, {evProduct, e.ProductName},
@@ -378,11 +378,9 @@ func (s *Store) putEvent(e *event.Event, n *event.Annotation, c sighting) {
 	put(w, evConfidence, e.Confidence)
 	put(w, evMarking, uint8(e.Marking))
 	put(w, evSubject, packSubject(e.Subject))
-	w.text(evOrganisation, e.Subject.Organisation)
 	put(w, evAssetKind, uint8(c.kind))
 	w.id(evAsset, c.asset)
 	s.putWord(evReport, e.Report)
-	s.putWord(evTaxonomy, e.Taxonomy)
 	s.putWord(evIdentifier, e.Identifier)
 	s.putWord(evFamily, e.Family)
 	s.putEnd(evSrcIP, &e.Source)
@@ -391,21 +389,13 @@ func (s *Store) putEvent(e *event.Event, n *event.Annotation, c sighting) {
 	s.putWord(evApplication, e.Application)
 	s.putWord(evVendor, e.ProductVendor)
 	s.putWord(evProduct, e.ProductName)
-	w.text(evVersion, e.ProductVersion)
-	w.text(evVulnerabilities, e.Vulnerabilities)
-	if e.Observed != 0 {
-		put(w, evObserved, e.Observed)
-	}
-	if c.asn != 0 {
-		put(w, evASN, c.asn)
-	}
-	putNumber(w, evCC, c.cc)
-	w.text(evDomain, n.Domain)
-	putNumber(w, evOrg, c.org)
-	putNumber(w, evSector, c.sector)
-	putNumber(w, evRegion, c.region)
-	if len(e.Extra) > 0 {
-		w.bytes(evExtra, e.Extra)
+	put(w, evASN, c.asn)
+	put(w, evCC, c.cc)
+	put(w, evOrg, c.org)
+	put(w, evSector, c.sector)
+	put(w, evRegion, c.region)
+	if s.text = appendText(s.text[:0], e, n); len(s.text) > 0 {
+		w.text(evText, s.text)
 	}
 	w.row()
 }
@@ -414,20 +404,11 @@ func (s *Store) putEvent(e *event.Event, n *event.Annotation, c sighting) {
 func (s *Store) putEnd(ip int, end *event.End) {
 	w, d := s.ev, ip-evSrcIP
 	w.addr(evSrcIP+d, end.IP)
-	if end.Port != 0 {
-		put(w, evSrcPort+d, end.Port)
-	}
-	if end.ASN != 0 {
-		put(w, evSrcASN+d, end.ASN)
-	}
+	put(w, evSrcPort+d, end.Port)
+	put(w, evSrcASN+d, end.ASN)
 	s.putWord(evSrcCC+d, end.CC)
 	s.putWord(evSrcRegion+d, end.Region)
 	s.putWord(evSrcCity+d, end.City)
-	w.text(evSrcFQDN+d, end.FQDN)
-	w.text(evSrcRDNS+d, end.ReverseDNS)
-	w.text(evSrcURL+d, end.URL)
-	w.text(evSrcAccount+d, end.Account)
-	w.text(evSrcNetwork+d, end.Network)
 }
 
 func (s *Store) putWord(col int, word string) {
@@ -439,13 +420,6 @@ func (s *Store) putWord(col int, word string) {
 		return
 	}
 	put(s.ev, col, s.terms.ids[word])
-}
-
-// putNumber puts a word's number; 0, the empty word, is NULL.
-func putNumber(w *chunkWriter, col int, id uint32) {
-	if id != 0 {
-		put(w, col, id)
-	}
 }
 
 // packSubject gives the number that stands for a subject.

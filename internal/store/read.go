@@ -30,38 +30,32 @@ func (s *Store) scanEvent(r *rows) query.Event {
 		e := event.End{
 			Port: at[uint16](r, evSrcPort+d), ASN: at[uint32](r, evSrcASN+d),
 			CC: word(evSrcCC + d), Region: word(evSrcRegion + d), City: word(evSrcCity + d),
-			FQDN: r.str(evSrcFQDN + d), ReverseDNS: r.str(evSrcRDNS + d), URL: r.str(evSrcURL + d),
-			Account: r.str(evSrcAccount + d), Network: r.str(evSrcNetwork + d),
 		}
-		if !r.null(ip) {
-			e.IP = event.KeyAddress(r.id(ip))
+		if k := r.id(ip); k != (event.ID{}) {
+			e.IP = event.KeyAddress(k)
 		}
 		return e
 	}
 	e := query.Event{
 		Event: event.Event{
-			ID: r.id(evID), Time: at[int64](r, evTime), Observed: at[int64](r, evObserved),
+			ID: r.id(evID), Time: at[int64](r, evTime),
 			Delivery: at[uint32](r, evDelivery), Row: at[uint32](r, evRow),
-			Report: word(evReport), Type: event.Type(at[uint8](r, evType)), Taxonomy: word(evTaxonomy),
+			Report: word(evReport), Type: event.Type(at[uint8](r, evType)),
 			Identifier: word(evIdentifier), Family: word(evFamily), Severity: event.Severity(at[uint8](r, evSeverity)),
 			Confidence: at[uint8](r, evConfidence), Marking: event.Marking(at[uint8](r, evMarking)),
 			Source: end(evSrcIP), Destination: end(evDstIP),
 			Transport: word(evTransport), Application: word(evApplication),
 			ProductVendor: word(evVendor), ProductName: word(evProduct),
-			ProductVersion: r.str(evVersion), Vulnerabilities: r.str(evVulnerabilities),
 			Subject: unpackSubject(at[uint32](r, evSubject)),
 		},
 		Feed: word(evFeed),
 		Note: event.Annotation{
 			Asset: event.Asset{Kind: event.AssetKind(at[uint8](r, evAssetKind)), Key: r.id(evAsset)},
-			ASN:   at[uint32](r, evASN), CC: word(evCC), Domain: r.str(evDomain),
+			ASN:   at[uint32](r, evASN), CC: word(evCC),
 			Organisation: word(evOrg), Sector: word(evSector), Region: word(evRegion),
 		},
 	}
-	e.Subject.Organisation = r.str(evOrganisation)
-	if x := r.str(evExtra); x != "" {
-		e.Extra = []byte(x)
-	}
+	readText(r.str(evText), &e.Event, &e.Note)
 	return e
 }
 
@@ -127,10 +121,11 @@ func (s *Store) textWhere(t string) (string, []any) {
 			return fmt.Sprintf("asn = %d", id), nil
 		}
 	}
+	cond := "asset = ? OR contains(text, ?)"
 	if id, ok := s.terms.find(low); ok && id != 0 {
-		return fmt.Sprintf("(family = %d OR identifier = %d OR org = %d OR domain = ? OR src_fqdn = ? OR dst_fqdn = ? OR src_rdns = ? OR dst_rdns = ?)", id, id, id), []any{low, low, low, low, low}
+		cond += fmt.Sprintf(" OR family = %d OR identifier = %d OR org = %d", id, id, id)
 	}
-	return "(domain = ? OR src_fqdn = ? OR dst_fqdn = ? OR src_rdns = ? OR dst_rdns = ? OR src_account = ? OR src_url = ? OR dst_url = ?)", []any{low, low, low, low, low, t, t, t}
+	return "(" + cond + ")", []any{event.NamedAsset(event.AssetSite, low).Key, string(appendString(nil, t))}
 }
 
 // maxPage bounds the rows of one page.

@@ -45,14 +45,12 @@ const (
 	evReport
 	evClass
 	evType
-	evTaxonomy
 	evIdentifier
 	evFamily
 	evSeverity
 	evConfidence
 	evMarking
 	evSubject
-	evOrganisation
 	evAssetKind
 	evAsset
 	evSrcIP
@@ -61,60 +59,45 @@ const (
 	evSrcCC
 	evSrcRegion
 	evSrcCity
-	evSrcFQDN
-	evSrcRDNS
-	evSrcURL
-	evSrcAccount
-	evSrcNetwork
 	evDstIP
 	evDstPort
 	evDstASN
 	evDstCC
 	evDstRegion
 	evDstCity
-	evDstFQDN
-	evDstRDNS
-	evDstURL
-	evDstAccount
-	evDstNetwork
 	evTransport
 	evApplication
 	evVendor
 	evProduct
-	evVersion
-	evVulnerabilities
-	evObserved
 	evASN
 	evCC
-	evDomain
 	evOrg
 	evSector
 	evRegion
-	evExtra
+	evText
 )
 
 // eventColumns is table event: one row an event. Words that repeat are numbers
 // of table term; addresses stand in the IPv6 space; subject packs the
-// [event.Subject]; asset is its key, and asn, cc, domain, org, sector and
-// region are the annotation that the event got when it was loaded.
+// [event.Subject]; asset is its key, and asn, cc, org, sector and region are
+// the annotation that the event got when it was loaded. 0 means that there is
+// nothing. All other text, which is different in every row or mostly absent,
+// stands in one JSON object: a column of text costs DuckDB as much as ten of
+// numbers, even where it is NULL.
 var eventColumns = []column{
 	evID: {"id", tU128}, evTime: {"time", tTime}, evDelivery: {"delivery", tU32}, evRow: {"row", tU32},
 	evFeed: {"feed", tU32}, evReport: {"report", tU32}, evClass: {"class", tU8}, evType: {"type", tU8},
-	evTaxonomy: {"taxonomy", tU32}, evIdentifier: {"identifier", tU32}, evFamily: {"family", tU32},
+	evIdentifier: {"identifier", tU32}, evFamily: {"family", tU32},
 	evSeverity: {"severity", tU8}, evConfidence: {"confidence", tU8}, evMarking: {"marking", tU8},
-	evSubject: {"subject", tU32}, evOrganisation: {"subject_organisation", tText},
-	evAssetKind: {"asset_kind", tU8}, evAsset: {"asset", tU128},
+	evSubject: {"subject", tU32}, evAssetKind: {"asset_kind", tU8}, evAsset: {"asset", tU128},
 	evSrcIP: {"src_ip", tU128}, evSrcPort: {"src_port", tU16}, evSrcASN: {"src_asn", tU32}, evSrcCC: {"src_cc", tU32},
-	evSrcRegion: {"src_region", tU32}, evSrcCity: {"src_city", tU32}, evSrcFQDN: {"src_fqdn", tText}, evSrcRDNS: {"src_rdns", tText},
-	evSrcURL: {"src_url", tText}, evSrcAccount: {"src_account", tText}, evSrcNetwork: {"src_network", tText},
+	evSrcRegion: {"src_region", tU32}, evSrcCity: {"src_city", tU32},
 	evDstIP: {"dst_ip", tU128}, evDstPort: {"dst_port", tU16}, evDstASN: {"dst_asn", tU32}, evDstCC: {"dst_cc", tU32},
-	evDstRegion: {"dst_region", tU32}, evDstCity: {"dst_city", tU32}, evDstFQDN: {"dst_fqdn", tText}, evDstRDNS: {"dst_rdns", tText},
-	evDstURL: {"dst_url", tText}, evDstAccount: {"dst_account", tText}, evDstNetwork: {"dst_network", tText},
+	evDstRegion: {"dst_region", tU32}, evDstCity: {"dst_city", tU32},
 	evTransport: {"transport", tU32}, evApplication: {"application", tU32},
-	evVendor: {"product_vendor", tU32}, evProduct: {"product_name", tU32}, evVersion: {"product_version", tText},
-	evVulnerabilities: {"vulnerabilities", tText}, evObserved: {"observed", tTime},
-	evASN: {"asn", tU32}, evCC: {"cc", tU32}, evDomain: {"domain", tText}, evOrg: {"org", tU32},
-	evSector: {"sector", tU32}, evRegion: {"region", tU32}, evExtra: {"extra", tText},
+	evVendor: {"product_vendor", tU32}, evProduct: {"product_name", tU32},
+	evASN: {"asn", tU32}, evCC: {"cc", tU32}, evOrg: {"org", tU32}, evSector: {"sector", tU32}, evRegion: {"region", tU32},
+	evText: {"text", tText},
 }
 
 // The columns of table sighting.
@@ -185,7 +168,7 @@ func schemaSQL() []string {
 		`CREATE TABLE delivery (seq UINTEGER, feed VARCHAR, format VARCHAR, report VARCHAR, name VARCHAR, sha256 VARCHAR, size BIGINT, arrived TIMESTAMP, "by" VARCHAR, state VARCHAR, reason VARCHAR, enrichment UINTEGER, received BIGINT, accepted BIGINT, duplicate BIGINT, quarantined BIGINT, outside BIGINT)`,
 		`CREATE TABLE quarantine (delivery UINTEGER, "row" UINTEGER, reason VARCHAR, detail VARCHAR, raw VARCHAR)`,
 		// What a later version of the reference data says of events loaded under an earlier one.
-		`CREATE TABLE annotation (gen UINTEGER, delivery UINTEGER, "row" UINTEGER, asn UINTEGER, cc UINTEGER, domain VARCHAR, org UINTEGER, sector UINTEGER, region UINTEGER)`,
+		`CREATE TABLE annotation (gen UINTEGER, delivery UINTEGER, "row" UINTEGER, asn UINTEGER, cc UINTEGER, org UINTEGER, sector UINTEGER, region UINTEGER)`,
 		// The generations of table sighting, and how many rows each must have.
 		`CREATE TABLE generation (gen UINTEGER, enrichment UINTEGER, made TIMESTAMP, why VARCHAR)`,
 		`CREATE TABLE sighted (gen UINTEGER, delivery UINTEGER, sightings UINTEGER, ids UHUGEINT)`,

@@ -73,8 +73,9 @@ type Store struct {
 	parts    map[partKey]partCounts // of deliveries that are not complete
 	complete bitset                 // deliveries with nothing left to load
 	cols     termCache
-	fresh    bool // sightings are being made from nothing: no table holds any yet
-	dirty    bool // the sightings have to be made again
+	text     []byte // of the row at hand
+	fresh    bool   // sightings are being made from nothing: no table holds any yet
+	dirty    bool   // the sightings have to be made again
 
 	enrichments   map[uint32]bool // versions that loaded deliveries have
 	genEnrichment uint32          // version that the generation was made with

@@ -21,7 +21,7 @@ var day0 = event.DayFrom(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
 func open(t testing.TB, dir string) *Store {
 	t.Helper()
 	cfg := DefaultConfig(dir)
-	cfg.Threads = 2
+	cfg.Threads = 1
 	s, err := Open(t.Context(), slog.New(slog.DiscardHandler), cfg, Deps{Clock: func() time.Time { return time.Unix(1_790_000_000, 0) }})
 	if err != nil {
 		t.Fatal(err)

@@ -3,9 +3,7 @@ package store
 import (
 	"errors"
 	"net/netip"
-	"strings"
 	"syscall"
-	"unicode/utf8"
 	"unsafe"
 
 	b "github.com/duckdb/duckdb-go-bindings"
@@ -17,7 +15,7 @@ import (
 const vectorSize = 2048
 
 // chunkWriter writes typed columns straight into DuckDB's vectors. A column
-// that is not put in a row is NULL there. It belongs to the writing connection
+// that is not put in a row is 0 there, or NULL if it is text. It belongs to the writing connection
 // and is used by one goroutine.
 //
 // Text longer than the 12 bytes that a vector entry holds is copied to an
@@ -26,8 +24,9 @@ const vectorSize = 2048
 type chunkWriter struct {
 	app   b.Appender
 	chunk b.DataChunk
+	types []b.Type
 	data  []unsafe.Pointer
-	valid [][]uint64
+	valid [][]uint64 // of columns of text; nil for others
 	n     int
 	arena []byte
 	used  int
@@ -42,7 +41,7 @@ const arenaSize = 16 << 20
 const maxText = 4 << 20
 
 func newChunkWriter(c *conn, table string, types []b.Type) (*chunkWriter, error) {
-	w := &chunkWriter{}
+	w := &chunkWriter{types: types}
 	if b.AppenderCreate(c.c, "", table, &w.app) != b.StateSuccess {
 		err := duckError(b.AppenderError(w.app))
 		b.AppenderDestroy(&w.app)
@@ -66,11 +65,17 @@ func newChunkWriter(c *conn, table string, types []b.Type) (*chunkWriter, error)
 	return w, nil
 }
 
-// reset fetches the vectors of an empty chunk and makes every value NULL.
+var typeSize = map[b.Type]int{tU8: 1, tU16: 2, tU32: 4, tI32: 4, tU128: 16, tTime: 8}
+
+// reset fetches the vectors of an empty chunk and makes every value 0 or NULL.
 func (w *chunkWriter) reset() {
-	for i := range w.data {
+	for i, t := range w.types {
 		v := b.DataChunkGetVector(w.chunk, b.IdxT(i))
 		w.data[i] = b.VectorGetData(v)
+		if t != tText {
+			clear(unsafe.Slice((*byte)(w.data[i]), vectorSize*typeSize[t]))
+			continue
+		}
 		b.VectorEnsureValidityWritable(v)
 		w.valid[i] = unsafe.Slice((*uint64)(b.VectorGetValidity(v)), vectorSize/64)
 		clear(w.valid[i])
@@ -78,11 +83,8 @@ func (w *chunkWriter) reset() {
 	w.n, w.used = 0, 0
 }
 
-func (w *chunkWriter) set(c int) { w.valid[c][w.n>>6] |= 1 << (w.n & 63) }
-
 func put[T any](w *chunkWriter, c int, v T) {
 	*(*T)(unsafe.Add(w.data[c], w.n*int(unsafe.Sizeof(v)))) = v
-	w.set(c)
 }
 
 func (w *chunkWriter) id(c int, v event.ID) { put(w, c, [2]uint64{v.Lo, v.Hi}) }
@@ -93,26 +95,14 @@ func (w *chunkWriter) addr(c int, a netip.Addr) {
 	}
 }
 
-// text puts s; the empty string is NULL. Bytes that are not UTF-8 become
-// U+FFFD: DuckDB's functions rely on it, and the bytes stand in the archive.
-func (w *chunkWriter) text(c int, s string) {
-	if s == "" {
-		return
-	}
-	if !utf8.ValidString(s) {
-		s = strings.ToValidUTF8(s, "\uFFFD")
-	}
-	w.bytes(c, unsafe.Slice(unsafe.StringData(s), len(s)))
-}
-
-// bytes puts text that is known to be UTF-8.
-func (w *chunkWriter) bytes(c int, s []byte) {
+// text puts s, which must be UTF-8: DuckDB's functions rely on it.
+func (w *chunkWriter) text(c int, s []byte) {
+	w.valid[c][w.n>>6] |= 1 << (w.n & 63)
 	p := unsafe.Add(w.data[c], w.n*16)
 	if len(s) <= 12 {
 		*(*[16]byte)(p) = [16]byte{}
 		*(*uint32)(p) = uint32(len(s))
 		copy((*[12]byte)(unsafe.Add(p, 4))[:], s)
-		w.set(c)
 		return
 	}
 	if len(s) > maxText || w.used+len(s) > len(w.arena) {
@@ -124,7 +114,6 @@ func (w *chunkWriter) bytes(c int, s []byte) {
 	copy((*[4]byte)(unsafe.Add(p, 4))[:], s)
 	*(*unsafe.Pointer)(unsafe.Add(p, 8)) = unsafe.Pointer(&w.arena[w.used])
 	w.used += len(s)
-	w.set(c)
 }
 
 // row ends the row.
