@@ -63,7 +63,7 @@ fmt: ## gofumpt and goimports
 .PHONY: generate docs
 docs: generate ## the same as generate
 generate: ## write the pages of docs/ that come from tables in the code
-	tools/generate.sh
+	$(GO) run ./internal/docs
 
 .PHONY: refdata
 refdata: ## fetch reference data (npm) and write the embedded tables

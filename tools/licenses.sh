@@ -30,6 +30,6 @@ while read -r path version dir; do
   *) echo "  may it be shipped? read $dir"; failed=1 ;;
   esac
   grep -qF "$path" docs/dependencies.md || { echo "  docs/dependencies.md does not name it"; failed=1; }
-done < <(go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' ./cmd/tocsin | sort -u)
+done < <(go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' "${@:-./cmd/tocsin}" | sort -u)
 echo "$n modules"
 exit "$failed"
