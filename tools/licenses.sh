@@ -19,6 +19,7 @@ kind() { # the licence of a module's folder, by words that only its text has
   else echo "unknown"; fi
 }
 
+modules=$(go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' "${@:-./cmd/tocsin}" | sort -u)
 failed=0 n=0
 while read -r path version dir; do
   [ -n "$path" ] || continue
@@ -30,6 +31,6 @@ while read -r path version dir; do
   *) echo "  may it be shipped? read $dir"; failed=1 ;;
   esac
   grep -qF "$path" docs/dependencies.md || { echo "  docs/dependencies.md does not name it"; failed=1; }
-done < <(go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' "${@:-./cmd/tocsin}" | sort -u)
+done <<<"$modules"
 echo "$n modules"
 exit "$failed"
