@@ -18,26 +18,42 @@ type key interface{ ~uint32 | ~uint64 }
 // to start[i+1]-1 has value[i], and start[0] is 0.
 //
 // fan[b] is the first index whose start lies in bucket b or later, so that a
-// lookup searches the few starts of one bucket. For IPv4 the bucket is the
-// upper 16 bits. For IPv6 it is the 16 bits after the first three, since all
-// global unicast addresses begin with 001 (RFC 4291, section 2.4); what lies
-// outside 2000::/3 falls into the first or the last bucket.
+// lookup searches the few starts of one bucket. The bucket is the upper bits of
+// an IPv4 address, and of an IPv6 address the bits after the first three, since
+// all global unicast addresses begin with 001 (RFC 4291, section 2.4); what
+// lies outside 2000::/3 falls into the first or the last bucket. IPv6 gets more
+// buckets because its addresses crowd in few of them.
 type ranges[K key, V uint16 | uint32] struct {
 	start []K
 	value []V
 	fan   []uint32
+	shift uint8 // of the key, to the bucket
 }
 
-const buckets = 1 << 16
+// The most bits that make a bucket: 256 KiB and 4 MiB of fan.
+const (
+	fanBits4 = 16
+	fanBits6 = 20
+)
 
-func bucket[K key](k K) uint32 {
+// global6 are the keys of 2000::/3.
+const (
+	global6First = 0x2000 << 48
+	global6Last  = 0x4000<<48 - 1
+	global6Bits  = 61
+)
+
+// is4 tells the families apart.
+func is4[K key]() bool {
 	var z K
-	if uint64(^z) == math.MaxUint32 {
-		return uint32(uint64(k) >> 16) //nolint:gosec // 32 bits
+	return uint64(^z) == math.MaxUint32
+}
+
+func (r *ranges[K, V]) bucket(k K) uint32 {
+	if is4[K]() {
+		return uint32(uint64(k) >> (r.shift & 63)) //nolint:gosec // 32 bits
 	}
-	const first, last = 0x2000 << 48, 0x4000<<48 - 1
-	u := min(max(uint64(k), first), last)
-	return uint32((u - first) >> 45)
+	return uint32((min(max(uint64(k), global6First), global6Last) - global6First) >> (r.shift & 63)) //nolint:gosec // fanBits6
 }
 
 // newRanges takes sorted, disjoint spans without value 0.
@@ -67,16 +83,22 @@ func newRanges[K key, V uint16 | uint32](spans []span) ranges[K, V] {
 	return r
 }
 
-// index fills fan.
+// index fills fan, with about as many buckets as there are ranges.
 func (r *ranges[K, V]) index() {
-	r.fan = make([]uint32, buckets+1)
+	n, all, most := bits.Len(uint(len(r.start))), global6Bits, fanBits6
+	if is4[K]() {
+		all, most = 32, fanBits4
+	}
+	n = min(n+2, most)
+	r.shift = uint8(all - n) //nolint:gosec // at most 61
+	r.fan = make([]uint32, 1<<n+1)
 	b := 0
 	for i, s := range r.start {
-		for n := int(bucket(s)); b <= n; b++ {
+		for last := int(r.bucket(s)); b <= last; b++ {
 			r.fan[b] = uint32(i)
 		}
 	}
-	for ; b <= buckets; b++ {
+	for ; b < len(r.fan); b++ {
 		r.fan[b] = uint32(len(r.start)) //nolint:gosec // at most twice maxRanges
 	}
 }
@@ -86,7 +108,7 @@ func (r *ranges[K, V]) at(k K) V {
 	if len(r.start) == 0 {
 		return 0
 	}
-	b := bucket(k)
+	b := r.bucket(k)
 	start := r.start[r.fan[b]:r.fan[b+1]]
 	// A binary search without conditional jumps, which nothing could predict:
 	// less is 1 exactly if k lies before the middle.
