@@ -29,12 +29,12 @@ type Config struct {
 	Dir     string // folder of the database file
 	Memory  int64  // bytes that DuckDB may use for its buffers
 	Recent  int    // bytes for the ids and sightings of recent days
-	Threads int    // DuckDB's threads; 0 means as many as there are CPUs, at most 4
+	Threads int    // of DuckDB; one costs the least CPU an event: more of them wait for each other actively
 }
 
 // DefaultConfig suits a machine with 2 GiB to spare.
 func DefaultConfig(dir string) Config {
-	return Config{Dir: dir, Memory: 448 << 20, Recent: 160 << 20}
+	return Config{Dir: dir, Memory: 448 << 20, Recent: 160 << 20, Threads: 1}
 }
 
 // Deps is what the store needs from outside.
