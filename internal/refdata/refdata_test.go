@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -77,6 +78,25 @@ func TestEmbedded(t *testing.T) {
 	for _, s := range tab.Sources() {
 		if s.Name == "" || s.Gives == 0 || s.Licence == "" || s.Attribution == "" || len(s.Date) != 10 || len(s.SHA256) != 64 {
 			t.Errorf("source %+v lacks something", s)
+		}
+	}
+}
+
+// TestDocumented shows that docs/refdata.md names the tables that are built in.
+func TestDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/refdata.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tab := embeddedTables(t)
+	want := []string{tab.Version()}
+	for _, s := range tab.Sources() {
+		want = append(want, s.Name, s.Date, s.SHA256, s.Attribution)
+	}
+	for _, w := range want {
+		if !strings.Contains(string(page), w) {
+			t.Errorf("docs/refdata.md lacks %q: run make refdata", w)
 		}
 	}
 }

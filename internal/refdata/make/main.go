@@ -2,12 +2,14 @@
 //
 // It takes the newest packages of ip-location-db from the npm registry (by npm
 // pack, into a temporary folder), or package files named on the command line,
-// and gives internal/refdata/tables/embedded.zst. It changes nothing else. The
-// same packages give the same bytes.
+// and gives internal/refdata/tables/embedded.zst and the list of sources in
+// docs/refdata.md. It changes nothing else. The same packages give the same
+// bytes.
 package main
 
 import (
 	"archive/tar"
+	"bytes"
 	"cmp"
 	"compress/gzip"
 	"context"
@@ -63,15 +65,16 @@ var packages = []pkg{
 
 func main() {
 	out := flag.String("o", "internal/refdata/tables/embedded.zst", "the file to write")
+	doc := flag.String("doc", "docs/refdata.md", "the page whose list of sources is rewritten; empty for none")
 	from := flag.String("from", "", "folder with the package files (*.tgz) instead of npm pack")
 	flag.Parse()
-	if err := run(context.Background(), *out, *from, os.Stdout); err != nil {
+	if err := run(context.Background(), *out, *doc, *from, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "make refdata:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, out, from string, w io.Writer) error {
+func run(ctx context.Context, out, doc, from string, w io.Writer) error {
 	if from == "" {
 		dir, err := os.MkdirTemp("", "tocsin-refdata-")
 		if err != nil {
@@ -94,8 +97,47 @@ func run(ctx context.Context, out, from string, w io.Writer) error {
 	if err := os.WriteFile(out, b, 0o644); err != nil { //nolint:gosec // a file of the source tree
 		return err
 	}
+	if doc != "" {
+		page, err := os.ReadFile(doc) //nolint:gosec // named by the developer
+		if err != nil {
+			return err
+		}
+		if page, err = document(page, t, len(b)); err != nil {
+			return fmt.Errorf("%s: %w", doc, err)
+		}
+		if err := os.WriteFile(doc, page, 0o644); err != nil { //nolint:gosec // a file of the source tree
+			return err
+		}
+	}
 	_, _ = fmt.Fprintf(w, "%s: %d bytes, version %s\n", out, len(b), t.Version())
 	return nil
+}
+
+// The lines of the page between which the list of sources stands.
+const (
+	docBegin = "<!-- sources: written by make refdata -->\n"
+	docEnd   = "<!-- end of sources -->\n"
+)
+
+// document puts the tables' sources into the page.
+func document(page []byte, t *refdata.Tables, size int) ([]byte, error) {
+	before, rest, ok := bytes.Cut(page, []byte(docBegin))
+	_, after, ok2 := bytes.Cut(rest, []byte(docEnd))
+	if !ok || !ok2 {
+		return nil, errors.New("the lines that enclose the list of sources are not there")
+	}
+	var b bytes.Buffer
+	b.Write(before)
+	b.WriteString(docBegin + "| package | used for | date | licence of the data | attribution | SHA-256 of the package |\n|---|---|---|---|---|---|\n")
+	for _, s := range t.Sources() {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | `%s` |\n", s.Name, s.Gives, s.Date, s.Licence, s.Attribution, s.SHA256)
+	}
+	n := t.Size()
+	fmt.Fprintf(&b, "\nVersion `%s`, %d bytes: %d IPv4 and %d IPv6 ranges with an AS, %d and %d with a country, %d AS names.\n",
+		t.Version(), size, n.AS4, n.AS6, n.Country4, n.Country6, n.ASNames)
+	b.WriteString(docEnd)
+	b.Write(after)
+	return b.Bytes(), nil
 }
 
 // pack fetches the packages into dir.
