@@ -140,7 +140,7 @@ func (l *lines) skip() ([]byte, bool, error) {
 // ahead gives the line that next gave last and what follows it: n bytes from
 // its start, or fewer at the end.
 func (l *lines) ahead(n int) []byte {
-	if len(l.buf)-l.last < n && l.end == nil {
+	for len(l.buf)-l.last < n && l.end == nil {
 		given := l.pos - l.last
 		l.pos = l.last
 		l.fill()

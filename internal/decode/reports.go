@@ -150,7 +150,7 @@ var reports = []report{
 	{"population_isakmp population6_isakmp", exposed, "other", "accessible-ike", "ipsec", info, "@size @ike", ""},
 	{"population_msmq population6_msmq", exposed, "vulnerable-system", "accessible-msmq", "msmq", medium, "response_size", ""},
 	{"population_ntrip", exposed, "other", "accessible-ntrip", "ntrip", info, "ntrip ntrip_code ntrip_reason content_type connection server content_length ntrip_version ntrip_date ntrip_type mount_point identifier format format_details carrier nav_system network ntrip_country ntrip_latitude ntrip_longitude nmea solution generator compression authentication fee bit_rate misc header_base64 body_base64", ""},
-	{"ransomware_victim", organisation, "system-compromise", "ransomware-victim", "", info, "entity_name website date_published ransomware leak_site_url actor_geo_stats_30d actor_total_stats_30d", "website=source.url"},
+	{"ransomware_victim", organisation, "system-compromise", "ransomware-victim", "", info, "entity_name website date_published ransomware leak_site_url actor_geo_stats_30d actor_total_stats_30d", "website=source.fqdn"},
 	{"sandbox_conn", contacted, "malware-distribution", "sandbox-conn", "", low, "md5 bytes_in bytes_out sha1 sha256 host", "hostname=source.fqdn"},
 	{"sandbox_dns", queried, "other", "sandbox-dns", "dns", low, "md5 request request_type response family source sha1 sha256", "request=source.fqdn"},
 	{"sandbox_url", contacted, "malware-distribution", "sandbox-url", "", low, "md5 url user_agent method sha1 sha256 host", "url=destination.url hostname=source.fqdn"},

@@ -341,8 +341,11 @@ func compile(s *splitter, src Source, name string, r *report, header []string) (
 		case strings.HasPrefix(lower, "tocsin"):
 			key = "extra.column_" + h // extra.tocsin.* is ours
 		}
-		for n := 2; keys[key]; n++ {
-			key = fmt.Sprintf("extra.%s#%d", h, n)
+		if len(key) > maxKey-16 {
+			key = strings.ToValidUTF8(key[:maxKey-32], "")
+		}
+		for n, whole := 2, key; keys[key]; n++ {
+			key = fmt.Sprintf("%s#%d", whole, n)
 		}
 		keys[key] = true
 		c := column{i, append(appendString([]byte{','}, []byte(key)), ':')}
@@ -456,7 +459,12 @@ func (t *table) next(e *event.Event) ([]byte, *Bad, error) {
 func (t *table) explain(r Reason) string {
 	switch r {
 	case ReasonColumns:
+		if len(t.split.cells) >= t.split.cols {
+			return fmt.Sprintf("more cells than the header's %d columns", t.split.cols)
+		}
 		return fmt.Sprintf("%d cells, the header has %d columns", len(t.split.cells), t.split.cols)
+	case ReasonQuote:
+		return "a quote does not close, or closes inside a cell"
 	case ReasonLine:
 		return fmt.Sprintf("longer than %d bytes", t.split.lines.max)
 	default:
@@ -531,11 +539,9 @@ func (t *table) subject(e *event.Event, as *profile) *Bad {
 				continue
 			}
 		case event.SubjectAccount:
+			t.mailbox(end)
 			if end.Account == "" {
-				if t.mail == "" {
-					continue
-				}
-				end.Account = t.mail
+				continue
 			}
 		case event.SubjectOrganisation:
 			if t.org == "" {
@@ -544,7 +550,10 @@ func (t *table) subject(e *event.Event, as *profile) *Bad {
 			e.Subject.Organisation = t.org
 		}
 		e.Subject.Kind, e.Subject.Asset = k, as.asset
-		if as.asset == event.AssetService && end.Port == 0 || k == event.SubjectNetwork {
+		switch {
+		case k == event.SubjectNetwork:
+			e.Subject.Asset = event.AssetNone // nobody says how many hosts
+		case as.asset == event.AssetService && end.Port == 0:
 			e.Subject.Asset = event.AssetAddress
 		}
 		return nil
@@ -557,6 +566,22 @@ func (t *table) subject(e *event.Event, as *profile) *Bad {
 		}
 	}
 	return &Bad{Reason: ReasonSubject, Detail: "no cell tells whom the row concerns"}
+}
+
+// mailbox takes the mail address for the account where the account is none: it
+// tells more of whose it is than a name that many services know.
+func (t *table) mailbox(end *event.End) {
+	if t.mail == "" || strings.Contains(end.Account, "@") {
+		return
+	}
+	if end.Account != "" {
+		for _, o := range t.ops {
+			if o.field == sourceAccount {
+				t.spilt, t.spill[o.col] = true, true
+			}
+		}
+	}
+	end.Account = t.mail
 }
 
 // set fills a field and reports whether it holds the cell to the byte.
@@ -663,7 +688,7 @@ func (t *table) set(e *event.Event, f field, cell []byte) bool {
 		if ok {
 			e.Severity = v
 		}
-		return ok && exact
+		return ok && exact && v != event.SeverityUndefined
 	case vendor:
 		return keepText(&e.ProductVendor, cell)
 	case product:
@@ -689,7 +714,11 @@ func (t *table) set(e *event.Event, f field, cell []byte) bool {
 // cves returns the CVE identifiers among the words of a tag, separated by
 // semicolons.
 func (t *table) cves(cell []byte) string {
-	if len(cell) < len("cve-") {
+	named := false
+	for i := 0; i+4 <= len(cell); i++ {
+		named = named || cell[i]|0x20 == 'c' && cell[i+1]|0x20 == 'v' && cell[i+3] == '-'
+	}
+	if !named {
 		return ""
 	}
 	if string(cell) == t.cve.tag {
