@@ -342,7 +342,7 @@ func (s *Server) backup(c *call) error {
 		return err
 	}
 	if !filepath.IsAbs(in.Dir) || filepath.Clean(in.Dir) != in.Dir {
-		return fmt.Errorf("%w: dir: want an absolute path without . and ..", ErrBadRequest)
+		return fmt.Errorf("%w: dir: want an absolute path in its shortest form", ErrBadRequest)
 	}
 	return long(s, c, func(p func(Progress)) (Result, error) { return s.back.Backup(c.r.Context(), c.scope, in.Dir, p) })
 }
@@ -376,7 +376,7 @@ func long[T any](s *Server, c *call, work func(func(Progress)) (T, error)) error
 	if err != nil {
 		p := problemOf(err)
 		if p.Status >= 500 {
-			s.logError(c, p, err)
+			s.logError(c.r.Context(), c, p, err)
 		}
 		write("problem", p)
 		return nil

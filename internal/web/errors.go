@@ -50,8 +50,7 @@ var problems = []struct {
 // problemOf turns an error into what the asker is told. The text of an error
 // that is nobody's fault but ours stays in the log.
 func problemOf(err error) Problem {
-	var mbe *http.MaxBytesError
-	if errors.As(err, &mbe) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		err = ErrTooLarge
 	}
 	for _, p := range problems {

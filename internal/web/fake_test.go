@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -235,7 +236,7 @@ func (f *fake) EventsSeq(_ context.Context, s policy.Scope, q query.Events) iter
 		slices.Reverse(all)
 		for i, e := range all {
 			if f.breakAfter > 0 && i == f.breakAfter {
-				yield(query.Event{}, fmt.Errorf("the disk went away"))
+				yield(query.Event{}, errors.New("the disk went away"))
 				return
 			}
 			if !yield(*e, nil) {

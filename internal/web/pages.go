@@ -306,6 +306,7 @@ type figureView struct {
 	Empty    bool
 	Mismatch bool
 	Overlap  bool
+	Beside   bool // the distinct number is not the value itself
 }
 
 // shownRows bounds the rows of a breakdown on a page; JSON and CSV have all.
@@ -372,7 +373,7 @@ func (s *Server) figure(c *call) error {
 	path := "/figures/" + url.PathEscape(id)
 	w := figureView{
 		Figure: f, Def: def, Period: newPeriodForm(path, v, p.Period, c.status), Chart: drawSeries(&f, 720, 200),
-		Evidence: eventsHref(&f, f.Where), Moved: moved(&f), Empty: !c.status.HasData, ByTitle: dimTitle(p.By),
+		Evidence: eventsHref(&f, f.Where), Moved: moved(&f), Empty: !c.status.HasData, ByTitle: dimTitle(p.By), Beside: f.Headline != figure.Distinct,
 	}
 	if w.Chips, err = s.chips(ctx, c, path, v, p.Where); err != nil {
 		return err

@@ -35,7 +35,7 @@ func parseQuery(raw string, known ...string) (url.Values, error) {
 	}
 	v, err := url.ParseQuery(raw)
 	if err != nil {
-		return nil, fmt.Errorf("%w: the address cannot be read: %s", ErrBadRequest, err)
+		return nil, fmt.Errorf("%w: the address cannot be read: %w", ErrBadRequest, err)
 	}
 	known = append(known, "format")
 	for k, list := range v {
@@ -143,12 +143,12 @@ func periodOf(v url.Values, st Status) (query.Period, error) {
 	from, to := v.Get("from"), v.Get("to")
 	if to != "" {
 		if p.To, err = event.ParseDay(to); err != nil {
-			return p, fmt.Errorf("%w: to: %s", ErrBadRequest, err)
+			return p, fmt.Errorf("%w: to: %w", ErrBadRequest, err)
 		}
 	}
 	if from != "" {
 		if p.From, err = event.ParseDay(from); err != nil {
-			return p, fmt.Errorf("%w: from: %s", ErrBadRequest, err)
+			return p, fmt.Errorf("%w: from: %w", ErrBadRequest, err)
 		}
 	}
 	switch {
@@ -160,7 +160,7 @@ func periodOf(v url.Values, st Status) (query.Period, error) {
 		p.To = max(last, p.From)
 	}
 	if err := (figure.Params{Period: p}).Validate(); err != nil {
-		return p, fmt.Errorf("%w: %s", ErrBadRequest, err)
+		return p, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
 	return p, nil
 }

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -257,16 +258,11 @@ func (s *Server) outer(h http.Handler) http.Handler {
 		hd.Set("Cross-Origin-Resource-Policy", "same-origin")
 		hd.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
 		hd.Set("Cache-Control", "no-store")
+		ctx := r.Context()
 		defer func() {
-			v := recover()
-			if v == nil {
-				return
+			if v := recover(); v != nil {
+				s.panicked(ctx, w, r.URL.Path, v)
 			}
-			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(v)
-			}
-			s.log.LogAttrs(r.Context(), slog.LevelError, "handler panicked", slog.String("path", r.URL.Path), slog.Any("panic", v))
-			writeProblem(w, problemOf(fmt.Errorf("panic: %v", v)))
 		}()
 		if !s.host(r.Host) {
 			writeProblem(w, Problem{"about:blank", "Misdirected Request", "This server does not answer for that name. Use one of: " + strings.Join(s.cfg.Hosts, ", ") + ".", http.StatusMisdirectedRequest})
@@ -274,6 +270,20 @@ func (s *Server) outer(h http.Handler) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// panicked answers for a handler that panicked; where the answer had begun, the
+// connection is cut, so that half an answer does not look whole.
+func (s *Server) panicked(ctx context.Context, w http.ResponseWriter, path string, v any) {
+	err, ok := v.(error)
+	if ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(v)
+	}
+	s.log.LogAttrs(ctx, slog.LevelError, "handler panicked", slog.String("path", path), slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+	if w.Header().Get("Content-Type") != "" {
+		panic(http.ErrAbortHandler)
+	}
+	writeProblem(w, problemOf(fmt.Errorf("panic: %v", v)))
 }
 
 func (s *Server) host(host string) bool {
@@ -292,7 +302,7 @@ func (s *Server) page(h handler, forms []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{w: w, r: r, as: "html"}
 		w.Header().Add("Vary", "Accept")
-		err := s.prepare(c)
+		err := s.prepare(r.Context(), c)
 		if err == nil {
 			if c.as, err = negotiate(r, forms); err == nil {
 				ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Budget)
@@ -306,7 +316,7 @@ func (s *Server) page(h handler, forms []string) http.Handler {
 			c.as = as
 		}
 		if err != nil {
-			s.fail(c, err)
+			s.fail(r.Context(), c, err)
 		}
 	})
 }
@@ -323,44 +333,44 @@ func (s *Server) api(h handler) http.Handler {
 			err = h(c)
 		}
 		if err != nil {
-			s.fail(c, err)
+			s.fail(r.Context(), c, err)
 		}
 	})
 }
 
-func (s *Server) prepare(c *call) (err error) {
+func (s *Server) prepare(ctx context.Context, c *call) (err error) {
 	if c.scope, err = s.auth.Scope(c.r); err != nil {
 		return err
 	}
-	if c.status, err = s.back.Status(c.r.Context(), c.scope); err != nil {
+	if c.status, err = s.back.Status(ctx, c.scope); err != nil {
 		return fmt.Errorf("status: %w", err)
 	}
 	return nil
 }
 
-func (s *Server) fail(c *call, err error) {
+func (s *Server) fail(ctx context.Context, c *call, err error) {
 	p := problemOf(err)
-	if p.Status >= 500 && c.r.Context().Err() == nil {
-		s.logError(c, p, err)
+	if p.Status >= 500 && ctx.Err() == nil {
+		s.logError(ctx, c, p, err)
 	}
 	if c.as != "html" {
 		writeProblem(c.w, p)
 		return
 	}
 	if c.status.Version == "" { // before the status was known: the banner stands on this page too
-		if st, serr := s.back.Status(c.r.Context(), policy.Scope{}); serr == nil {
+		if st, serr := s.back.Status(ctx, policy.Scope{}); serr == nil {
 			c.status = Status{Simulated: st.Simulated, Version: st.Version}
 		}
 	}
 	problemHeaders(c.w, p)
 	if rerr := s.render(c, p.Status, "error", p.Title, p); rerr != nil {
-		s.log.LogAttrs(c.r.Context(), slog.LevelError, "error page", slog.Any("error", rerr))
+		s.log.LogAttrs(ctx, slog.LevelError, "error page", slog.Any("error", rerr))
 		writeProblem(c.w, p)
 	}
 }
 
-func (s *Server) logError(c *call, p Problem, err error) {
-	s.log.LogAttrs(c.r.Context(), slog.LevelError, "request", slog.String("method", c.r.Method), slog.String("path", c.r.URL.Path),
+func (s *Server) logError(ctx context.Context, c *call, p Problem, err error) {
+	s.log.LogAttrs(ctx, slog.LevelError, "request", slog.String("method", c.r.Method), slog.String("path", c.r.URL.Path),
 		slog.String("who", c.scope.Who()), slog.Int("status", p.Status), slog.Any("error", err))
 }
 
@@ -470,7 +480,14 @@ func negotiate(r *http.Request, forms []string) (string, error) {
 	return best, nil
 }
 
-func clipHeader(s string) string { return s[:min(len(s), 1024)] }
+// clipHeader drops a header that is longer than any honest one: a part of it
+// could mean something else.
+func clipHeader(s string) string {
+	if len(s) > 1024 {
+		return ""
+	}
+	return s
+}
 
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)

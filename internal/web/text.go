@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -107,7 +108,7 @@ func clip(n int, s string) string {
 	for n > 0 && !utf8.RuneStart(s[n]) {
 		n--
 	}
-	return fmt.Sprintf("%s … (%s bytes more)", s[:n], group(fmt.Sprint(len(s)-n)))
+	return fmt.Sprintf("%s … (%s bytes more)", s[:n], group(strconv.Itoa(len(s)-n)))
 }
 
 // narrow groups digits: a no-break space that is the same in every language.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"tocsin/internal/event"
@@ -30,7 +31,7 @@ func world(days, perDay int) *fake {
 			o.Networks = append(o.Networks, fmt.Sprintf("198.19.%d.0/26", i*10+j))
 		}
 		f.orgs = append(f.orgs, o)
-		f.asNames[fmt.Sprint(64512+i)] = n
+		f.asNames[strconv.Itoa(64512+i)] = n
 	}
 	f.asNames["65001"], f.asNames["65002"] = "Far Hosting", "Elsewhere Carrier"
 	families := []string{"mirai", "qakbot", "andromeda", "avalanche-generic", "", "gozi"}
@@ -59,7 +60,7 @@ func world(days, perDay int) *fake {
 		switch kind {
 		case event.AssetSite:
 			name := fmt.Sprintf("site%d.example", r.IntN(400))
-			e.Source.FQDN, e.Source.URL = "www."+name, "http://www."+name+"/wp-content/uploads/x.php?id="+fmt.Sprint(r.IntN(9))
+			e.Source.FQDN, e.Source.URL = "www."+name, "http://www."+name+"/wp-content/uploads/x.php?id="+strconv.Itoa(r.IntN(9))
 			e.Subject.Kind = event.SubjectURL
 			e.Note.Asset, e.Note.Domain = event.NamedAsset(event.AssetSite, name), name
 		case event.AssetService:
@@ -76,13 +77,13 @@ func world(days, perDay int) *fake {
 			if r.IntN(3) > 0 {
 				e.Source.IP = netip.AddrFrom4([4]byte{240, 0, 1, byte(r.IntN(60))})
 				e.Note = event.Annotation{Asset: event.AddressAsset(e.Source.IP), ASN: 65001 + uint32(r.IntN(2)), CC: []string{"XA", "XB", "QM", ""}[r.IntN(4)]}
-				e.ASName, e.OrgName = f.asNames[fmt.Sprint(e.Note.ASN)], ""
+				e.ASName, e.OrgName = f.asNames[strconv.Itoa(int(e.Note.ASN))], ""
 			}
 			e.Family = "cobalt strike"
 		case "brute-force":
 			e.Source.IP = netip.AddrFrom4([4]byte{240, 0, 2, byte(r.IntN(250))})
 			e.Note = event.Annotation{Asset: event.AddressAsset(e.Source.IP), ASN: 65001 + uint32(r.IntN(2)), CC: []string{"XA", "XB"}[r.IntN(2)]}
-			e.ASName, e.OrgName = f.asNames[fmt.Sprint(e.Note.ASN)], ""
+			e.ASName, e.OrgName = f.asNames[strconv.Itoa(int(e.Note.ASN))], ""
 		}
 		add(e)
 	}
