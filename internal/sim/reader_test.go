@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -144,7 +145,7 @@ func (r *reader) read(d *Delivery) error {
 				n.Outside++
 			}
 			e.dims[FeedName] = d.Feed
-			e.dims[ReportType] = d.Report
+			e.dims[ReportType] = cmp.Or(d.Report, "idf")
 			r.events = append(r.events, e)
 		}
 	}

@@ -55,6 +55,9 @@ var kinds = []struct{ typ, class string }{
 	kindSpeech:     {"harmful-speech", Outside},
 }
 
+// reportIDF is the report type of events in the IntelMQ Data Format.
+const reportIDF = "idf"
+
 // unknownCountry is the place.cc of what has no address.
 const unknownCountry = 255
 
@@ -226,6 +229,9 @@ func (t *Truth) value(s *sighting, dim string) string {
 	case FeedName:
 		return feeds[reports[s.rep].feed].Name
 	case ReportType:
+		if s.rep == repIDF {
+			return reportIDF
+		}
 		return reports[s.rep].name
 	}
 	return ""
