@@ -141,6 +141,12 @@ func (s *Server) load() error {
 			}
 			return t.UTC().Format("2006-01-02 15:04:05")
 		},
+		"minute": func(t time.Time) string {
+			if t.IsZero() {
+				return ""
+			}
+			return t.UTC().Format("2006-01-02 15:04")
+		},
 		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"short": func(sha string) string { return sha[:min(12, len(sha))] },
 	}
