@@ -147,7 +147,7 @@ func dotted(b []byte) (netip.Addr, bool) {
 			}
 			digits++
 		case c == '.' && digits > 0 && k < 3:
-			a[k] = byte(n)
+			a[k] = byte(n) //nolint:gosec // at most 255
 			k, n, digits = k+1, 0, 0
 		default:
 			return netip.Addr{}, false

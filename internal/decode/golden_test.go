@@ -61,7 +61,7 @@ func TestGolden(t *testing.T) {
 				}
 			}
 			if *update {
-				if err := os.WriteFile("testdata/"+f.Name+".txtar", txtar.Format(ar), 0o600); err != nil {
+				if err := os.WriteFile("testdata/"+f.Name+".txtar", txtar.Format(ar), 0o644); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -214,5 +214,39 @@ func TestFitting(t *testing.T) {
 	events, _ := must(t, "shadowserver", []byte("timestamp,ip,port,hostname,tag,version,servername,url\n2026-03-24 00:00:00,192.0.2.1,443,,x,1,s,\n"), historic(""))
 	if len(events) != 1 || events[0].Report != "scan_exchange" {
 		t.Errorf("%+v", events)
+	}
+}
+
+// TestFormats checks that docs/formats.md is what the tables say.
+func TestFormats(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	if err := WriteFormats(&b); err != nil {
+		t.Fatal(err)
+	}
+	const path = "../../docs/formats.md"
+	if *update {
+		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(page, b.Bytes()) {
+		t.Error("docs/formats.md is not what the tables say: run `go test ./internal/decode -run Formats -update`")
+	}
+	for _, f := range Formats {
+		if !strings.Contains(b.String(), "## "+f.Name+"\n") || f.Doc == "" || f.Spec == "" {
+			t.Errorf("the page does not tell of %s", f.Name)
+		}
+	}
+	seen := map[Reason]bool{}
+	for _, r := range Reasons {
+		if seen[r.Reason] || r.Doc == "" {
+			t.Errorf("reason %s is there twice or says nothing", r.Reason)
+		}
+		seen[r.Reason] = true
 	}
 }

@@ -119,9 +119,10 @@ func nesting(b []byte) int {
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {
 		case quoted:
-			if c == '\\' {
+			switch c {
+			case '\\':
 				i++
-			} else if c == '"' {
+			case '"':
 				quoted = false
 			}
 		case c == '"':
@@ -570,6 +571,9 @@ func fits(k event.SubjectKind, a event.AssetKind) bool {
 		return a == event.AssetNone
 	}
 }
+
+// exampleAddress stands for any on the reference page.
+var exampleAddress = netip.AddrFrom4([4]byte{192, 0, 2, 1})
 
 // local reports whether a key is what a site adds to an event or looks up of
 // it: no part of its identity.

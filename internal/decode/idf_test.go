@@ -68,7 +68,7 @@ func TestIDFReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	sc := bufio.NewScanner(f)
 	sc.Buffer(nil, 1<<20)
 	n := 0
@@ -199,13 +199,13 @@ func TestIDFIdentity(t *testing.T) {
 		}
 		return events[0].ID
 	}
-	for _, k := range strings.Fields("time.observation feed.name feed.accuracy raw rtir_id misp.event_uuid output event_hash comment severity tlp __type " +
+	for k := range strings.FieldsSeq("time.observation feed.name feed.accuracy raw rtir_id misp.event_uuid output event_hash comment severity tlp __type " +
 		"source.asn source.as_name source.geolocation.cc source.registry source.network source.allocated source.abuse_contact source.reverse_dns destination.asn extra.tocsin.role") {
 		if id(map[string]string{k: `"x"`}) != id(nil) {
 			t.Errorf("%s changes the id", k)
 		}
 	}
-	for _, k := range strings.Fields("time.source source.ip source.port classification.type malware.name extra.tag destination.ip source.url status extra.new") {
+	for k := range strings.FieldsSeq("time.source source.ip source.port classification.type malware.name extra.tag destination.ip source.url status extra.new") {
 		v := `"192.0.2.77"`
 		if k == "time.source" {
 			v = `"2026-03-24T01:02:04+00:00"`

@@ -20,7 +20,7 @@ import (
 var reportNames = func() map[string]*report {
 	m := map[string]*report{}
 	for i := range reports {
-		for _, n := range strings.Fields(reports[i].names) {
+		for n := range strings.FieldsSeq(reports[i].names) {
 			m[n] = &reports[i]
 		}
 	}
@@ -90,11 +90,23 @@ const (
 	entity
 )
 
-// fieldNames are the names of fields in IDF, as report.columns writes them.
+// fieldNames are the names of fields in IDF, as report.columns and the
+// reference page write them.
 var fieldNames = map[string]field{
-	"source.ip": sourceIP, "source.fqdn": sourceFQDN, "source.url": sourceURL,
+	"time.source": timeSource,
+	"source.ip":   sourceIP, "source.port": sourcePort, "source.asn": sourceASN,
+	"source.geolocation.cc": sourceCC, "source.geolocation.region": sourceRegion, "source.geolocation.city": sourceCity,
+	"source.fqdn": sourceFQDN, "source.reverse_dns": sourceReverse, "source.url": sourceURL,
 	"source.account": sourceAccount, "source.network": sourceNetwork,
-	"destination.account": destinationAccount, "destination.url": destinationURL,
+	"destination.ip": destinationIP, "destination.port": destinationPort, "destination.asn": destinationASN,
+	"destination.geolocation.cc": destinationCC, "destination.geolocation.region": destinationRegion, "destination.geolocation.city": destinationCity,
+	"destination.fqdn": destinationFQDN, "destination.reverse_dns": destinationReverse, "destination.url": destinationURL,
+	"destination.account": destinationAccount, "destination.network": destinationNetwork,
+	"protocol.transport": transport, "protocol.application": application,
+	"malware.name": infection, "malware.name where infection is empty": family, "severity": severity,
+	"product.vendor": vendor, "product.name": product, "product.version": version,
+	"product.vulnerabilities": vulnerabilities, "product.vulnerabilities (its CVE identifiers)": tag,
+	"source.account where there is no other mail address": email, "extra.tocsin.organisation": entity,
 }
 
 // columns says which field a column fills in every report type; one that is
@@ -755,7 +767,7 @@ func (t *table) identify(e *event.Event, as *profile) {
 		}
 		b = append(b, c.prefix...)
 		if len(cell) < 0x80 {
-			b = append(b, byte(len(cell)))
+			b = append(b, byte(len(cell))) //nolint:gosec // below 0x80
 		} else {
 			b = binary.AppendUvarint(b, uint64(len(cell)))
 		}
@@ -810,4 +822,6 @@ func (t *table) keep(e *event.Event) {
 }
 
 // text is b as a string without a copy. Cells are never written to again.
-func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+func text(b []byte) string {
+	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // the block is not written again
+}

@@ -192,20 +192,19 @@ func unquote(b []byte, i int) (cell []byte, end int, ok bool) {
 func (s *splitter) spanning() int {
 	b := s.lines.ahead(min(maxQuoted, s.credit))
 	s.cells = s.cells[:0]
-	used, n := 0, 0
+	used := 0
 	defer func() { s.credit -= used }()
 	eol := s.lines.eol
 	whole := errors.Is(s.lines.end, io.EOF) && s.lines.last+len(b) == len(s.lines.buf)
 	for i := 0; ; i++ {
 		var cell []byte
 		if i < len(b) && b[i] == '"' {
-			end, ok := 0, false
-			cell, end, ok = unquote(b, i+1)
+			text, end, ok := unquote(b, i+1)
 			if !ok {
 				used = len(b)
 				return 0
 			}
-			i = end + 1
+			cell, i = text, end+1
 			if eol == '\r' {
 				cell = bytes.ReplaceAll(cell, []byte{'\r'}, []byte{'\n'})
 			} else {
@@ -227,13 +226,13 @@ func (s *splitter) spanning() int {
 			return 0
 		}
 		s.cells = append(s.cells, cell)
+		n := i + 1
 		switch {
 		case i >= len(b) && !whole:
 			return 0 // the window ends in this cell
 		case i >= len(b):
 			n = len(b)
 		case b[i] == eol:
-			n = i + 1
 		case b[i] == '\r' && i+1 < len(b) && b[i+1] == '\n':
 			n = i + 2
 		case b[i] == ',':
