@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"tocsin/internal/event"
 	"tocsin/internal/figure"
@@ -427,23 +426,4 @@ func (k keys) Scope(r *http.Request) (policy.Scope, error) {
 		return policy.Scope{}, web.ErrUnauthorised
 	}
 	return s, nil
-}
-
-// idf stands in for the real writer, which is tested where it is.
-func idf(dst []byte, e *event.Event, feed string) []byte {
-	m := map[string]any{"time.source": e.At().Format(time.RFC3339), "feed.name": feed, "classification.type": e.Type.String()}
-	if e.Source.IP.IsValid() {
-		m["source.ip"] = e.Source.IP.String()
-	}
-	if e.Source.FQDN != "" {
-		m["source.fqdn"] = e.Source.FQDN
-	}
-	if e.Family != "" {
-		m["malware.name"] = e.Family
-	}
-	b, err := json.Marshal(m)
-	if err != nil {
-		panic(err)
-	}
-	return append(dst, b...)
 }

@@ -21,7 +21,7 @@ func TestServe(t *testing.T) {
 	hosts := web.Config{Hosts: web.LoopbackHosts()}
 	mux := http.NewServeMux()
 	for path, f := range map[string]*fake{"/": world(120, 120), "/empty/": empty, "/hostile/": hostile()} {
-		s, err := web.New(slog.New(slog.DiscardHandler), hosts, web.Deps{Backend: f, Auth: keys{local: true}, IDF: idf})
+		s, err := web.New(slog.New(slog.DiscardHandler), hosts, web.Deps{Backend: f, Auth: keys{local: true}})
 		if err != nil {
 			t.Fatal(err)
 		}

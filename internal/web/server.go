@@ -54,7 +54,8 @@ type Deps struct {
 	Backend Backend
 	Auth    Authenticator
 	Metrics http.Handler // Prometheus; nil for none
-	// IDF writes one event as a line of IDF JSON without its newline.
+	// IDF writes one event as a line of IDF JSON without its newline; nil for
+	// [event.AppendIDF].
 	IDF func(dst []byte, e *event.Event, feed string) []byte
 }
 
@@ -93,8 +94,11 @@ func New(log *slog.Logger, cfg Config, deps Deps) (*Server, error) {
 	if cfg.Budget <= 0 {
 		cfg.Budget = def.Budget
 	}
-	if deps.Backend == nil || deps.Auth == nil || deps.IDF == nil {
-		return nil, errors.New("web: a backend, an authenticator and an IDF writer are needed")
+	if deps.Backend == nil || deps.Auth == nil {
+		return nil, errors.New("web: a backend and an authenticator are needed")
+	}
+	if deps.IDF == nil {
+		deps.IDF = event.AppendIDF
 	}
 	s := &Server{
 		log: log, cfg: cfg, back: deps.Backend, auth: deps.Auth, idf: deps.IDF,
