@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/netip"
 	"time"
 	"unicode/utf8"
@@ -22,6 +23,13 @@ func trim(b []byte) []byte {
 
 // plain reports whether b can be text in a typed field: UTF-8 without NUL.
 func plain(b []byte) bool {
+	for len(b) >= 8 {
+		x := binary.LittleEndian.Uint64(b)
+		if (x|(x-ones))&tops != 0 {
+			break // not ASCII, or perhaps a NUL
+		}
+		b = b[8:]
+	}
 	for i, c := range b {
 		if c >= utf8.RuneSelf {
 			return utf8.Valid(b[i:]) && bytes.IndexByte(b[i:], 0) < 0
@@ -208,6 +216,13 @@ func printable(s string, n int) string {
 	return string(b)
 }
 
+// Masks for eight bytes at a time: where no byte has its top bit, subtracting n
+// from each sets one exactly if some byte is below n.
+const (
+	ones = 0x0101010101010101
+	tops = 0x8080808080808080
+)
+
 const hexDigits = "0123456789abcdef"
 
 // appendString writes b as a JSON string. A byte that is not UTF-8 becomes the
@@ -217,6 +232,14 @@ func appendString(dst, b []byte) []byte {
 	dst = append(dst, '"')
 	start := 0
 	for i := 0; i < len(b); {
+		if i+8 <= len(b) {
+			x := binary.LittleEndian.Uint64(b[i:])
+			quote, slash := x^'"'*ones, x^'\\'*ones
+			if (x|(x-' '*ones)|(quote-ones)|(slash-ones))&tops == 0 {
+				i += 8
+				continue
+			}
+		}
 		c := b[i]
 		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
 			i++

@@ -336,7 +336,10 @@ func (d *delivery) slot() *event.Event {
 	if n := len(list); n < cap(list) {
 		list = list[:n+1]
 	} else {
-		list = append(list, event.Event{})
+		// Events are large: grow in few steps, and never beyond a part.
+		grown := make([]event.Event, n+1, max(n+1, min(max(4*n, 64), PartRows)))
+		copy(grown, list)
+		list = grown
 	}
 	d.part.Events = list
 	return &list[len(list)-1]

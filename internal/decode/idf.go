@@ -18,6 +18,9 @@ import (
 // maxKey bounds a key with the keys it stands in, in bytes.
 const maxKey = 256
 
+// maxKeys bounds how many keys a delivery remembers.
+const maxKeys = 4096
+
 // idfRows reads IDF, one JSON object a line. Nested objects mean the same as
 // flat keys: {"source":{"ip":…}} is "source.ip".
 type idfRows struct {
@@ -28,6 +31,7 @@ type idfRows struct {
 	clock clock
 	head  []byte // of the identity
 
+	keys  map[string]string // those that came before, as one string each
 	pairs []idfPair
 	path  []byte
 	buf   []byte
@@ -47,7 +51,7 @@ type idfPair struct {
 func openIDF(r *Reader, src Source, lim Limits) (rower, error) {
 	l := newLines(r, lim.Line)
 	l.sniff()
-	d := &idfRows{lines: l, src: src, lim: lim, win: windowOf(src)}
+	d := &idfRows{lines: l, src: src, lim: lim, win: windowOf(src), keys: map[string]string{}}
 	d.head = lengthPrefixed(d.head, src.Feed)
 	d.head = lengthPrefixed(d.head, event.IDFReport)
 	return d, nil
@@ -104,7 +108,10 @@ func (d *idfRows) parse(b []byte) *Bad {
 	if _, bad := d.object(b, 0); bad != nil {
 		return bad
 	}
-	slices.SortFunc(d.pairs, func(a, b idfPair) int { return strings.Compare(a.key, b.key) })
+	byKey := func(a, b idfPair) int { return strings.Compare(a.key, b.key) }
+	if !slices.IsSortedFunc(d.pairs, byKey) {
+		slices.SortFunc(d.pairs, byKey)
+	}
 	for i := 1; i < len(d.pairs); i++ {
 		if d.pairs[i].key == d.pairs[i-1].key {
 			return &Bad{Reason: ReasonJSON, Detail: "key " + printable(d.pairs[i].key, 60) + " is there twice"}
@@ -113,24 +120,31 @@ func (d *idfRows) parse(b []byte) *Bad {
 	return nil
 }
 
-// nesting returns how deep b nests arrays and objects.
+// nesting returns how deep b nests arrays and objects. Of what is not JSON it
+// returns any number.
 func nesting(b []byte) int {
-	depth, deepest, quoted := 0, 0, false
+	depth, deepest := 0, 0
 	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
-		case quoted:
-			switch c {
-			case '\\':
-				i++
-			case '"':
-				quoted = false
+		switch b[i] {
+		case '"':
+			for i++; i < len(b); i++ {
+				j := bytes.IndexByte(b[i:], '"')
+				if j < 0 {
+					return deepest
+				}
+				i += j
+				k := i
+				for b[k-1] == '\\' {
+					k--
+				}
+				if (i-k)%2 == 0 {
+					break
+				}
 			}
-		case c == '"':
-			quoted = true
-		case c == '{' || c == '[':
+		case '{', '[':
 			depth++
 			deepest = max(deepest, depth)
-		case c == '}' || c == ']':
+		case '}', ']':
 			depth--
 		}
 	}
@@ -169,7 +183,7 @@ func (d *idfRows) object(b []byte, i int) (int, *Bad) {
 			if len(d.pairs) == d.lim.Columns {
 				return 0, &Bad{Reason: ReasonJSON, Detail: fmt.Sprintf("more than %d keys", d.lim.Columns)}
 			}
-			p := idfPair{key: keyName(d.path), raw: b[i:end:end], kind: b[i]}
+			p := idfPair{key: d.keyName(d.path), raw: b[i:end:end], kind: b[i]}
 			if b[i] == '"' {
 				p.str = b[i+1 : end-1 : end-1]
 				if bytes.IndexByte(p.str, '\\') >= 0 {
@@ -187,12 +201,16 @@ func (d *idfRows) object(b []byte, i int) (int, *Bad) {
 	return i + 1, nil
 }
 
-// keyName returns the key as a string, without a copy if it is a common one.
-func keyName(b []byte) string {
-	if i, ok := idfKeys[string(b)]; ok {
-		return idfKeyList[i]
+// keyName returns the key as a string, without a copy if it came before.
+func (d *idfRows) keyName(b []byte) string {
+	if s, ok := d.keys[string(b)]; ok {
+		return s
 	}
-	return string(b)
+	s := string(b)
+	if len(d.keys) < maxKeys {
+		d.keys[s] = s
+	}
+	return s
 }
 
 func skip(b []byte, i int) int {
@@ -671,22 +689,3 @@ func (d *idfRows) keep(e *event.Event, timed bool) {
 	d.arena = append(d.arena, b...)
 	e.Extra = d.arena[n:len(d.arena):len(d.arena)]
 }
-
-// idfKeyList are the keys of IDF that come often.
-var idfKeyList = strings.Fields("classification.identifier classification.taxonomy classification.type " +
-	"destination.account destination.asn destination.fqdn destination.geolocation.cc destination.geolocation.city destination.geolocation.region " +
-	"destination.ip destination.network destination.port destination.reverse_dns destination.url " +
-	"event_description.text feed.accuracy feed.name feed.provider feed.code feed.url malware.name malware.hash.md5 malware.hash.sha1 malware.hash.sha256 " +
-	"product.name product.vendor product.version product.vulnerabilities protocol.application protocol.transport raw severity status " +
-	"source.account source.asn source.as_name source.abuse_contact source.fqdn source.geolocation.cc source.geolocation.city source.geolocation.region " +
-	"source.ip source.network source.port source.registry source.reverse_dns source.url source.allocated " +
-	"time.observation time.source tlp extra.tag extra.naics extra.sector " +
-	"extra.tocsin.asset extra.tocsin.kind extra.tocsin.peer extra.tocsin.report extra.tocsin.role extra.tocsin.side")
-
-var idfKeys = func() map[string]int {
-	m := make(map[string]int, len(idfKeyList))
-	for i, k := range idfKeyList {
-		m[k] = i
-	}
-	return m
-}()

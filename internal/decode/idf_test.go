@@ -130,6 +130,17 @@ func TestIDFSamples(t *testing.T) {
 	}
 }
 
+// idfKeyList are keys of IDF that come often.
+var idfKeyList = strings.Fields("classification.identifier classification.taxonomy classification.type " +
+	"destination.account destination.asn destination.fqdn destination.geolocation.cc destination.geolocation.city destination.geolocation.region " +
+	"destination.ip destination.network destination.port destination.reverse_dns destination.url " +
+	"event_description.text feed.accuracy feed.name feed.provider feed.code feed.url malware.name malware.hash.md5 malware.hash.sha1 malware.hash.sha256 " +
+	"product.name product.vendor product.version product.vulnerabilities protocol.application protocol.transport raw severity status " +
+	"source.account source.asn source.as_name source.abuse_contact source.fqdn source.geolocation.cc source.geolocation.city source.geolocation.region " +
+	"source.ip source.network source.port source.registry source.reverse_dns source.url source.allocated " +
+	"time.observation time.source tlp extra.tag extra.naics extra.sector " +
+	"extra.tocsin.asset extra.tocsin.kind extra.tocsin.peer extra.tocsin.report extra.tocsin.role extra.tocsin.side extra.tocsin.organisation")
+
 // drawIDF makes objects of keys and values that come close to IDF.
 func drawIDF(t *rapid.T) []byte {
 	keys := slices.Concat(idfKeyList, []string{"extra.a", "extra.b.c", "source.tor_node", "misp.event_uuid", "comment", "x", event.KeyTime, "é \"\\"})

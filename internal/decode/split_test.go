@@ -3,11 +3,13 @@ package decode
 import (
 	"bytes"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"io"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -336,4 +338,26 @@ func roundTrip(t testing.TB, e *event.Event) {
 	if a, b := e.Subject, again[0].Subject; a != b || e.Time != again[0].Time || e.Type != again[0].Type || e.Class() != again[0].Class() || e.Report != again[0].Report {
 		t.Fatalf("%s: subject %+v, imported %+v", out, a, b)
 	}
+}
+
+// TestText compares what looks at eight bytes at a time with what looks at one.
+func TestText(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		b := rapid.SliceOfN(rapid.SampledFrom([]byte("aZ09 ~\x7f\"\\\x00\x01\x1f\n\x80\xc3\xa9\xff")), 0, 40).Draw(t, "text")
+		if want := utf8.Valid(b) && bytes.IndexByte(b, 0) < 0; plain(b) != want {
+			t.Fatalf("plain %q: %v", b, plain(b))
+		}
+		got := appendString(nil, b)
+		if !json.Valid(got) {
+			t.Fatalf("%q: %s", b, got)
+		}
+		var s string
+		if err := json.Unmarshal(got, &s); err != nil {
+			t.Fatal(err)
+		}
+		if utf8.Valid(b) && s != string(b) {
+			t.Fatalf("%q: %s", b, got)
+		}
+	})
 }
