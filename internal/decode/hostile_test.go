@@ -231,6 +231,19 @@ func TestShape(t *testing.T) {
 	if len(events) != 1 || reasons(bad) != "map[columns:1]" {
 		t.Errorf("%d events, %s", len(events), reasons(bad))
 	}
+	// Thousands of equal columns without meaning are all kept.
+	n := DefaultLimits().Columns - 3
+	events, bad = must(t, "shadowserver", []byte("timestamp,ip,port"+strings.Repeat(",x", n)+"\n2026-01-01 00:00:00,192.0.2.1,80"+strings.Repeat(",y", n)+"\n"), historic("scan_telnet"))
+	if len(events) != 1 || bytes.Count(events[0].Extra, []byte(`:"y"`)) != n {
+		t.Errorf("%d events, %s", len(events), reasons(bad))
+	}
+	seen := map[string]bool{}
+	for k := range events[0].Extras() {
+		seen[k] = true
+	}
+	if len(seen) != n {
+		t.Errorf("%d keys of %d columns", len(seen), n)
+	}
 	// As many keys in one object.
 	b.Reset()
 	b.WriteString(`{"time.source":"2026-01-01T00:00:00Z","source.ip":"192.0.2.9"`)

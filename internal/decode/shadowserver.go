@@ -332,7 +332,7 @@ func compile(s *splitter, src Source, name string, r *report, header []string) (
 		Subject: event.Subject{Side: r.profile.side, Role: r.profile.role, Peer: r.profile.peer},
 	}
 	at := map[string]int{}
-	keys := map[string]bool{}
+	keys := map[string]int{} // how often each was wanted
 	identity := r.seen()
 	for i, h := range header {
 		lower := strings.ToLower(h)
@@ -356,10 +356,11 @@ func compile(s *splitter, src Source, name string, r *report, header []string) (
 		if len(key) > maxKey-16 {
 			key = strings.ToValidUTF8(key[:maxKey-32], "")
 		}
-		for n, whole := 2, key; keys[key]; n++ {
-			key = fmt.Sprintf("%s#%d", whole, n)
+		for whole := key; keys[key] > 0; {
+			keys[whole]++ // so that thousands of equal columns take one look each
+			key = fmt.Sprintf("%s#%d", whole, keys[whole])
 		}
-		keys[key] = true
+		keys[key] = 1
 		c := column{i, append(appendString([]byte{','}, []byte(key)), ':')}
 		t.extras = append(t.extras, c)
 		if f != none {
