@@ -407,13 +407,11 @@ func (s *blobs) place(f File, name string, sha *[32]byte) error {
 	return nil
 }
 
-// settle makes durable the name of a blob that exists, if it does.
+// settle makes durable the name of a blob that exists, if it does; that of its
+// directory was made so before.
 func (s *blobs) settle(sha *[32]byte) error {
 	if _, err := s.a.dep.FS.Stat(s.a.path(blobName(sha))); err != nil {
 		return nil //nolint:nilerr // it is in a pack
-	}
-	if err := s.makeDir(sha); err != nil {
-		return err
 	}
 	return s.a.dep.FS.SyncDir(s.a.path(blobDir(sha)))
 }

@@ -109,9 +109,15 @@ func (j *journal) load(h head, needs func(string) bool) (needed bool, err error)
 	if start > 0 {
 		w.last, w.hashOK = j.segs[start].first-1, false
 	}
+	changed := false    // the head's line is another
+	settled := int64(0) // in the segment walked last
 	w.line = func(l *walked) error {
 		j.tailLen = int64(len(l.raw)) + 1
+		if l.seq <= h.Seq {
+			settled = l.off + j.tailLen
+		}
 		if l.seq == h.Seq && string(l.hash[:]) != h.Hash {
+			changed = true
 			j.a.damaged(Damage{Kind: Damaged, File: dirJournal, FirstLine: l.seq, LastLine: l.seq, Reason: "the line is not the one that the head names"})
 		}
 		if l.seq > h.Seq && !needed {
@@ -124,11 +130,20 @@ func (j *journal) load(h head, needs func(string) bool) (needed bool, err error)
 	}
 	for i := start; i < len(j.segs); i++ {
 		s := &j.segs[i]
+		settled = 0
 		if err := w.segment(context.Background(), s, 0, &s.marks); err != nil {
 			return false, err
 		}
 	}
-	return needed, j.settle(w, h)
+		if err := j.settle(w, h, settled); err != nil {
+		return needed, err
+	}
+	if changed && j.last == h.Seq {
+		// The chain goes on from the line that was acked, so that the change
+		// shows for ever.
+		j.hash, j.fresh = h.Hash, true
+	}
+	return needed, nil
 }
 
 // findSegments lists the segments and the sequence with which each begins.
@@ -174,7 +189,8 @@ func ignoreEOF(err error) error {
 
 // settle decides where the journal goes on: behind its last good line, or,
 // where lines that the head speaks of are gone, in a new segment behind those.
-func (j *journal) settle(w *walk, h head) error {
+// Up to settled the newest segment is known to have been synced.
+func (j *journal) settle(w *walk, h head, settled int64) error {
 	j.last, j.hash = w.last, string(w.hash[:])
 	if len(j.segs) == 0 {
 		j.fresh = true
@@ -198,9 +214,7 @@ func (j *journal) settle(w *walk, h head) error {
 				j.fresh = true // evidence: the next line begins a new segment
 			}
 		}
-		// What is read here may be in the cache alone, left by a process that
-		// was killed before its sync.
-		if err := f.Sync(); err != nil {
+		if err := rewrite(f, settled, s.size); err != nil {
 			return err
 		}
 	}

@@ -173,6 +173,7 @@ type tail struct {
 	from    int64
 	entries []entry // whole frames in it
 	damaged bool    // what stands before it is damaged too
+	settled int64   // up to where the pack is known to have been synced
 }
 
 // load builds the index and finds the tail that a crash may have left.
@@ -290,7 +291,7 @@ func (p *packs) loadNewest(n uint32, h head) (tail, error) {
 	case h.Pack == n:
 		settled = h.Size
 	}
-	t := tail{pack: n}
+	t := tail{pack: n, settled: settled}
 	bad := func(from, to int64, why string) {
 		if from >= settled {
 			if !t.any {
@@ -366,7 +367,7 @@ func (p *packs) needs(sha string, t tail) bool {
 }
 
 // settle cuts the tail off if no acked line needs it, or else leaves the pack
-// as it is; then it makes durable what was read.
+// as it is; then it makes durable what was read past the head's position.
 func (p *packs) settle(t tail, needed bool) error {
 	if p.f == nil {
 		return p.a.dep.FS.SyncDir(p.a.path(dirPacks))
@@ -390,10 +391,32 @@ func (p *packs) settle(t tail, needed bool) error {
 		}
 		p.pos.Size = t.from
 	}
-	if err := p.f.Sync(); err != nil {
+	if err := rewrite(p.f, t.settled, p.pos.Size); err != nil {
 		return err
 	}
 	return p.a.dep.FS.SyncDir(p.a.path(dirPacks))
+}
+
+// rewrite makes durable the bytes from one offset to another. They may stand in
+// the cache alone, left by a process that was killed before its sync, or after
+// one that failed: the system then takes the pages for clean, and a sync alone
+// would not write them.
+func rewrite(f File, from, to int64) error {
+	b := make([]byte, chunk)
+	for off := from; off < to; {
+		n, err := f.ReadAt(b[:min(int64(len(b)), to-off)], off)
+		if n == 0 {
+			if ignoreEOF(err) != nil {
+				return err
+			}
+			break
+		}
+		if _, err := f.WriteAt(b[:n], off); err != nil {
+			return err
+		}
+		off += int64(n)
+	}
+	return f.Sync()
 }
 
 // store brings a frame into a pack. When it returns nil, the content is durable.
