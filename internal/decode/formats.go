@@ -121,3 +121,37 @@ func writeIDF(b *bytes.Buffer) {
 		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", t, s.Role, counted, class)
 	}
 }
+
+// ReportType is one report type of a format, for lists.
+type ReportType struct {
+	Name     string
+	Type     event.Type
+	Class    event.Class
+	Subject  string // the side, and by what the subject is known
+	Role     event.Role
+	Snapshot bool
+}
+
+// ReportTypes lists the report types that a format knows, in the table's
+// order; none for formats without such.
+func (f Format) ReportTypes() []ReportType {
+	if f.Name != "shadowserver" {
+		return nil
+	}
+	var out []ReportType
+	for i := range reports {
+		r := &reports[i]
+		kinds := make([]string, len(r.profile.kind))
+		for j, k := range r.profile.kind {
+			kinds[j] = k.String()
+		}
+		t := event.MustType(r.class)
+		for n := range strings.FieldsSeq(r.names) {
+			out = append(out, ReportType{
+				Name: n, Type: t, Class: event.ClassOf(t, r.profile.role, r.profile.asset),
+				Subject: r.profile.side.String() + ": " + strings.Join(kinds, ", "), Role: r.profile.role, Snapshot: r.profile.snapshot,
+			})
+		}
+	}
+	return out
+}

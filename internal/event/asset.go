@@ -113,8 +113,10 @@ func ClassOf(t Type, r Role, a AssetKind) Class {
 	switch c := classOfType[t]; {
 	case c == ClassOutside:
 		return ClassOutside
-	case c == ClassAttempt && r == RoleVictim:
+	case c == ClassAttempt && r == RoleVictim, c == ClassInfection && a == AssetOrganisation:
 		return ClassVictim
+	case c == ClassAttempt && r == RoleController: // who commands an attack
+		return ClassController
 	case a == AssetSite && siteType[t]:
 		return ClassSite
 	default:

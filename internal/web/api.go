@@ -34,6 +34,7 @@ func (s *Server) apiRoutes() []pageRoute {
 		{path: "POST /api/v1/deliveries/{id}/withdraw", h: admin(s.withdraw)},
 		{path: "PUT /api/v1/feeds/{feed}", h: admin(s.setFeed)},
 		{path: "POST /api/v1/organisations", h: admin(s.importOrganisations)},
+		{path: "POST /api/v1/refdata", h: admin(s.importRefdata)},
 		{path: "GET /api/v1/tokens", h: admin(s.tokens)},
 		{path: "POST /api/v1/tokens", h: admin(s.createToken)},
 		{path: "DELETE /api/v1/tokens/{id}", h: admin(s.revokeToken)},
@@ -49,6 +50,7 @@ func (s *Server) apiRoutes() []pageRoute {
 const (
 	maxJSON          = 64 << 10
 	maxOrganisations = 256 << 20
+	maxRefdata       = 1 << 30
 )
 
 // Uploads are held to a pace: a minute, and then as long as they bring this
@@ -267,6 +269,25 @@ func (s *Server) importOrganisations(c *call) error {
 	}
 	res.Rows = notNil(res.Rows)
 	return c.answer(http.StatusOK, res)
+}
+
+func (s *Server) importRefdata(c *call) error {
+	v, err := parseQuery(c.r.URL.RawQuery, "name")
+	if err != nil {
+		return err
+	}
+	longWork(c.w)
+	body := http.MaxBytesReader(c.w, newPacer(c.w, c.r.Body), maxRefdata)
+	if err := s.back.ImportRefdata(c.r.Context(), c.scope, v.Get("name"), body); err != nil {
+		return fmt.Errorf("reference data: %w", err)
+	}
+	src, err := s.back.Sources(c.r.Context(), c.scope)
+	if err != nil {
+		return fmt.Errorf("reference data: %w", err)
+	}
+	return c.answer(http.StatusOK, struct {
+		Sources []Source `json:"sources"`
+	}{notNil(src)})
 }
 
 func (s *Server) tokens(c *call) error {

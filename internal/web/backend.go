@@ -90,6 +90,9 @@ type Backend interface {
 	SetFeed(ctx context.Context, s policy.Scope, f FeedSettings) (query.Feed, error)
 	// ImportOrganisations replaces the list with that of a CSV.
 	ImportOrganisations(ctx context.Context, s policy.Scope, body io.Reader) (OrganisationsResult, error)
+	// ImportRefdata lays an operator's table of reference data, an MMDB or a
+	// prefix CSV, over those in use.
+	ImportRefdata(ctx context.Context, s policy.Scope, name string, body io.Reader) error
 	Tokens(ctx context.Context, s policy.Scope) ([]Token, error)
 	// CreateToken returns the token with its Secret, which is shown this once.
 	CreateToken(ctx context.Context, s policy.Scope, r TokenRequest) (Token, error)

@@ -360,6 +360,14 @@ func (f *fake) SetFeed(_ context.Context, s policy.Scope, in web.FeedSettings) (
 	return query.Feed{Name: in.Name}, f.act(s, "feed "+in.Name+" "+string(b))
 }
 
+func (f *fake) ImportRefdata(_ context.Context, s policy.Scope, _ string, body io.Reader) error {
+	if !s.Administers() {
+		return web.ErrForbidden
+	}
+	_, err := io.Copy(io.Discard, body)
+	return err
+}
+
 func (f *fake) ImportOrganisations(_ context.Context, s policy.Scope, body io.Reader) (web.OrganisationsResult, error) {
 	b, err := io.ReadAll(body)
 	if err != nil {

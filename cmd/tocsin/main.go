@@ -1,0 +1,157 @@
+// Command tocsin takes in abuse reports, keeps them, and answers how many, of
+// what, where and since when, with figures that open down to the raw bytes.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"tocsin/internal/app"
+)
+
+// globals are the flags of every command.
+type globals struct {
+	Data    string `help:"The data directory." env:"TOCSIN_DATA" default:"./data" type:"path"`
+	JSON    bool   `help:"Print one JSON document (events: one JSON object a line)."`
+	Verbose bool   `help:"Log what is done." short:"v"`
+	Quiet   bool   `help:"Show no progress." short:"q"`
+}
+
+// cli lists the commands.
+type cli struct {
+	globals
+
+	Serve         serveCmd         `cmd:"" help:"Serve the pages and the API, load what arrives, watch the inbox."`
+	Demo          demoCmd          `cmd:"" help:"Make a simulated country, lead its reports through the real road, and serve it."`
+	Import        importCmd        `cmd:"" help:"Take in report files."`
+	Withdraw      withdrawCmd      `cmd:"" help:"Take a delivery back; nothing is erased, and the reason is kept."`
+	Deliveries    deliveriesCmd    `cmd:"" help:"List deliveries and what became of them."`
+	Quarantine    quarantineCmd    `cmd:"" help:"List rows that could not become events, and why."`
+	Events        eventsCmd        `cmd:"" help:"List events."`
+	Figures       figuresCmd       `cmd:"" help:"Print the figures of a period."`
+	Feeds         feedsCmd         `cmd:"" help:"List the feeds, or set one up."`
+	Organisations organisationsCmd `cmd:"" help:"List the organisations, or load them and their networks from a CSV."`
+	Refdata       refdataCmd       `cmd:"" help:"List the reference data, or load an MMDB or prefix CSV over it."`
+	Formats       formatsCmd       `cmd:"" help:"List the formats that can be read."`
+	Tokens        tokensCmd        `cmd:"" help:"List, make and take back tokens for reading and pushing."`
+	Audit         auditCmd         `cmd:"" help:"List what was changed, when and by whom."`
+	Check         checkCmd         `cmd:"" help:"Build everything, report what is wrong with the configuration, and stop."`
+	Verify        verifyCmd        `cmd:"" help:"Read and hash everything again; name what is damaged or missing."`
+	Rebuild       rebuildCmd       `cmd:"" help:"Make the store anew from the archive and swap it in."`
+	Reenrich      reenrichCmd      `cmd:"" help:"Annotate everything loaded with the reference data and organisations now in force."`
+	Backup        backupCmd        `cmd:"" help:"Copy all that has been acked into an empty directory."`
+	Restore       restoreCmd       `cmd:"" help:"Make a new data directory from a backup."`
+	Version       versionCmd       `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+// run is main with an exit code: 0 done, 1 not done, 2 wrong usage, 3 damage
+// found.
+func run(args []string) int {
+	var c cli
+	parser, err := kong.New(&c,
+		kong.Name("tocsin"),
+		kong.Description("Abuse reports in, figures that open down to the raw bytes out. Commands work beside a running server, through it, and without one."),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tocsin:", err)
+		return 2
+	}
+	k, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "tocsin: %v\nSee `tocsin --help`.\n", err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	k.BindTo(ctx, (*context.Context)(nil))
+	err = k.Run(&c.globals)
+	var damage damageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &damage):
+		fmt.Fprintln(os.Stderr, "tocsin:", err)
+		return 3
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "tocsin: stopped")
+		return 1
+	default:
+		fmt.Fprintln(os.Stderr, "tocsin:", err)
+		return 1
+	}
+}
+
+// damageError says that a verification found damage.
+type damageError struct{ n int }
+
+func (e damageError) Error() string {
+	return fmt.Sprintf("%d damaged or missing places; what each concerns is listed above", e.n)
+}
+
+// logger writes one JSON object a line to standard error: text from feeds
+// cannot forge lines or reach the terminal.
+func (g *globals) logger(level slog.Level) *slog.Logger {
+	if g.Verbose {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+}
+
+type versionCmd struct{}
+
+// Run prints the version.
+func (versionCmd) Run(g *globals) error {
+	if g.JSON {
+		return printJSON(map[string]string{"version": app.Version})
+	}
+	_, err := fmt.Println("tocsin", app.Version)
+	return err
+}
+
+type checkCmd struct{}
+
+// Run builds everything and stops.
+func (checkCmd) Run(ctx context.Context, g *globals) error {
+	cfg, err := loadConfig(g.Data)
+	if err != nil {
+		return err
+	}
+	log := g.logger(slog.LevelWarn)
+	a, err := app.Open(ctx, log, cfg.app(g.Data), app.Deps{})
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	if _, err := newServer(log, a, cfg); err != nil {
+		return err
+	}
+	if err := a.Listenable(cfg.Listen); err != nil {
+		return err
+	}
+	if g.JSON {
+		return printJSON(map[string]bool{"ok": true})
+	}
+	_, err = fmt.Println("The configuration, the journal and the store are in order.")
+	return err
+}
+
+func join(list []string) string {
+	if len(list) == 0 {
+		return "-"
+	}
+	return strings.Join(list, ", ")
+}

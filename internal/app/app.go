@@ -1,0 +1,226 @@
+// Package app builds every component by hand and holds them together: it takes
+// bytes from the intake to the archive, leads them from there through decode
+// and enrich into the store, and answers for the pages, the API and the
+// commands. It is the only package that knows all others.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tocsin/internal/archive"
+	"tocsin/internal/decode"
+	"tocsin/internal/intake"
+	"tocsin/internal/registry"
+	"tocsin/internal/store"
+)
+
+// A part means the same to who decodes and to who checks what is loaded.
+const (
+	_ = uint(decode.PartRows - store.PartRows)
+	_ = uint(store.PartRows - decode.PartRows)
+)
+
+// Config says where everything stands, and its bounds.
+type Config struct {
+	Dir     string        // the data directory
+	MaxBody int64         // bytes of one delivery as it comes
+	Limits  decode.Limits // of one delivery when it is read
+	Store   store.Config  // Dir is set from the data directory
+	Archive archive.Config
+	Inbox   string // the watched folder; "" for DIR/inbox, "-" for none
+	// Home is the country code of the constituency, HomeName its name; "" keeps
+	// what the journal says.
+	Home, HomeName string
+}
+
+// DefaultConfig returns the configuration of a data directory without a file.
+func DefaultConfig(dir string) Config {
+	return Config{Dir: dir, MaxBody: 1 << 30, Limits: decode.DefaultLimits(), Store: store.DefaultConfig(""), Archive: archive.DefaultConfig()}
+}
+
+// Deps is what comes from outside.
+type Deps struct {
+	Clock func() time.Time                // time.Now if nil
+	Free  func(dir string) (int64, error) // free bytes on the disk; nil asks the system
+	Hook  func(point string)              // called at the points of writing; nil for none
+}
+
+// App is the whole program but its listeners.
+type App struct {
+	log     *slog.Logger
+	cfg     Config
+	clock   func() time.Time
+	hook    func(string)
+	version string
+
+	arch   *archive.Archive
+	reg    *registry.Registry
+	folder *intake.Folder
+	data   *enrichers
+	stats  *metrics
+
+	change sync.Mutex // held from appending a line that changes the registry to applying it
+
+	swap sync.RWMutex // held for reading while the store is used, for writing while it is replaced
+	st   *store.Store
+
+	road *road
+	used sync.Map              // token id to time.Time of its last use
+	down atomic.Pointer[error] // why loading stands still, or nil
+}
+
+// Version is the program's version; the build sets it.
+var Version = "0.1.0-dev"
+
+// Open opens the data directory, making it if it is absent, reads the journal
+// and opens the store. Nothing runs until [App.Run]. A store that is damaged
+// is put aside and made again from the archive while the program runs.
+func Open(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (_ *App, err error) {
+	if cfg.Dir == "" {
+		return nil, errors.New("name the data directory with --data DIR")
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	a := &App{log: log, cfg: cfg, clock: deps.Clock, hook: deps.Hook, version: Version, reg: registry.New()}
+	if a.clock == nil {
+		a.clock = time.Now
+	}
+	if a.hook == nil {
+		a.hook = func(string) {}
+	}
+	a.stats = newMetrics(a)
+	a.cfg.Archive.Dir = filepath.Join(cfg.Dir, "archive")
+	a.cfg.Store.Dir = filepath.Join(cfg.Dir, "store")
+	if a.arch, err = archive.Open(log, a.cfg.Archive, archive.Deps{Clock: a.clock, Free: deps.Free, Hook: deps.Hook}); err != nil {
+		if errors.Is(err, archive.ErrLocked) {
+			return nil, fmt.Errorf("%s is in use by another tocsin: talk to that one, or stop it: %w", cfg.Dir, err)
+		}
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			a.Close()
+		}
+	}()
+	a.data = newEnrichers(a.arch, a.reg)
+	for l, err := range a.arch.Lines(ctx, 1) {
+		if err != nil {
+			if !errors.Is(err, archive.ErrDamaged) {
+				return nil, err
+			}
+			log.LogAttrs(ctx, slog.LevelError, "the journal is damaged; what is whole is served; run tocsin verify", slog.Any("error", err))
+			continue
+		}
+		if l.Kind == archive.KindDelivery {
+			continue
+		}
+		if err := a.reg.Apply(registryLine(&l)); err != nil {
+			log.LogAttrs(ctx, slog.LevelError, "a line of the journal cannot be read", slog.Any("error", err))
+		}
+	}
+	if err := a.ground(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.openStore(ctx); err != nil {
+		return nil, err
+	}
+	inbox := cfg.Inbox
+	if inbox == "" {
+		inbox = filepath.Join(cfg.Dir, "inbox")
+	}
+	if inbox != "-" {
+		fc := intake.DefaultFolderConfig()
+		fc.Dir = inbox
+		if a.folder, err = intake.NewFolder(log, fc, intake.FolderDeps{Sink: folderSink{a}, Clock: a.clock}); err != nil {
+			return nil, err
+		}
+	}
+	a.road = newRoad(a)
+	return a, nil
+}
+
+func registryLine(l *archive.Line) registry.Line {
+	return registry.Line{Seq: l.Seq, At: l.At, By: l.By, Kind: string(l.Kind), Contents: l.Contents, Data: l.Data}
+}
+
+// openStore opens the store; one that is damaged is put aside first, and
+// loaded again from the archive.
+func (a *App) openStore(ctx context.Context) error {
+	st, err := store.Open(ctx, a.log, a.cfg.Store, store.Deps{Clock: a.clock, Hook: a.hook})
+	if errors.Is(err, store.ErrDamaged) {
+		file := store.File(a.cfg.Store.Dir)
+		aside := fmt.Sprintf("%s.damaged-%s", file, a.clock().UTC().Format("20060102T150405"))
+		a.log.LogAttrs(ctx, slog.LevelError, "the store is damaged; it is put aside and made again from the archive", slog.Any("error", err), slog.String("aside", aside))
+		if err := os.Rename(file, aside); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("put the damaged store aside: %w", err)
+		}
+		_ = os.Remove(file + ".wal")
+		st, err = store.Open(ctx, a.log, a.cfg.Store, store.Deps{Clock: a.clock, Hook: a.hook})
+	}
+	if err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	a.st = st
+	return nil
+}
+
+// with runs f with the store, which stays open meanwhile.
+func (a *App) with(f func(*store.Store) error) error {
+	a.swap.RLock()
+	defer a.swap.RUnlock()
+	if a.st == nil {
+		return errors.New("the store is being opened; try again in a moment")
+	}
+	return f(a.st)
+}
+
+// Run loads deliveries and watches the folder until ctx ends.
+func (a *App) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	errs := make(chan error, 2)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	run := func(f func(context.Context) error) {
+		wg.Go(func() {
+			if err := f(ctx); err != nil && ctx.Err() == nil {
+				errs <- err
+				stop()
+			}
+		})
+	}
+	run(a.road.run)
+	if a.folder != nil {
+		run(a.folder.Run)
+	}
+	wg.Wait()
+	select {
+	case err := <-errs:
+		return err
+	default:
+		return nil
+	}
+}
+
+// Close closes the store and the archive. Run must have returned.
+func (a *App) Close() {
+	a.swap.Lock()
+	defer a.swap.Unlock()
+	if a.st != nil {
+		a.st.Close()
+		a.st = nil
+	}
+	if a.arch != nil {
+		if err := a.arch.Close(); err != nil && !errors.Is(err, archive.ErrClosed) {
+			a.log.LogAttrs(context.Background(), slog.LevelWarn, "closing the archive", slog.Any("error", err))
+		}
+	}
+}

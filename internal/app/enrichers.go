@@ -1,0 +1,158 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+
+	"tocsin/internal/archive"
+	"tocsin/internal/enrich"
+	"tocsin/internal/event"
+	"tocsin/internal/refdata"
+	"tocsin/internal/registry"
+)
+
+// enrichers makes the enricher of each version from the archive's contents,
+// and keeps those in use.
+type enrichers struct {
+	arch *archive.Archive
+	reg  *registry.Registry
+
+	mu     sync.Mutex
+	tables map[string]*refdata.Tables       // by content
+	orgs   map[string]*enrich.Organisations // by content
+	made   map[uint32]*enrich.Enricher      // by version
+}
+
+func newEnrichers(arch *archive.Archive, reg *registry.Registry) *enrichers {
+	return &enrichers{arch: arch, reg: reg, tables: map[string]*refdata.Tables{}, orgs: map[string]*enrich.Organisations{}, made: map[uint32]*enrich.Enricher{}}
+}
+
+// of returns the enricher of a version.
+func (x *enrichers) of(version uint32) (*enrich.Enricher, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if e := x.made[version]; e != nil {
+		return e, nil
+	}
+	v, ok := x.reg.EnrichmentOf(version)
+	if !ok {
+		return nil, fmt.Errorf("the journal has no version %d of the reference data", version)
+	}
+	var tables *refdata.Tables
+	for _, sha := range v.Tables {
+		t, ok := x.tables[sha]
+		if !ok {
+			b, err := x.content(sha)
+			if err != nil {
+				return nil, err
+			}
+			if t, err = refdata.Load(b); err != nil {
+				return nil, fmt.Errorf("reference data %s: %w", sha, err)
+			}
+			x.tables[sha] = t
+		}
+		if tables == nil {
+			tables = t
+		} else {
+			tables = tables.With(t)
+		}
+	}
+	orgs := x.orgs[v.Organisations]
+	if orgs == nil && v.Organisations != "" {
+		b, err := x.content(v.Organisations)
+		if err != nil {
+			return nil, err
+		}
+		if orgs, _, err = enrich.ParseOrganisations(bytes.NewReader(b)); err != nil {
+			return nil, fmt.Errorf("organisations %s: %w", v.Organisations, err)
+		}
+		x.orgs[v.Organisations] = orgs
+	}
+	e := enrich.New(tables, orgs)
+	x.made[version] = e
+	return e, nil
+}
+
+func (x *enrichers) content(sha string) ([]byte, error) {
+	r, err := x.arch.Content(sha)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close() //nolint:errcheck // read only
+	return io.ReadAll(r)
+}
+
+// annotate returns the function of a version for the store.
+func (x *enrichers) annotate(version uint32) (func(*event.Event, *event.Annotation), error) {
+	e, err := x.of(version)
+	if err != nil {
+		return nil, err
+	}
+	return e.Annotate, nil
+}
+
+// current returns the newest version's enricher.
+func (x *enrichers) current() (*enrich.Enricher, error) { return x.of(x.reg.Enrichment()) }
+
+// ground journals the embedded reference tables, if they are not those that
+// were journalled last, and the configured home.
+func (a *App) ground(ctx context.Context) error {
+	b := refdata.EmbeddedBytes()
+	sum := sha256.Sum256(b)
+	sha := hex.EncodeToString(sum[:])
+	have := ""
+	if v, ok := a.reg.EnrichmentOf(a.reg.Enrichment()); ok && len(v.Tables) > 0 {
+		have = v.Tables[0]
+	}
+	if have != sha {
+		t, err := refdata.Embedded()
+		if err != nil {
+			return err
+		}
+		if err := a.journalContent(ctx, "tocsin", archive.KindRefdata, b, registry.Refdata{Source: "embedded", Version: t.Version()}); err != nil {
+			return fmt.Errorf("journal the embedded reference data: %w", err)
+		}
+	}
+	code, name := a.reg.Home()
+	var c registry.Config
+	if a.cfg.Home != "" && a.cfg.Home != code {
+		c.Home = &a.cfg.Home
+	}
+	if a.cfg.HomeName != "" && a.cfg.HomeName != name {
+		c.HomeName = &a.cfg.HomeName
+	}
+	if c == (registry.Config{}) {
+		return nil
+	}
+	return a.journal(ctx, "local", archive.KindConfig, nil, c)
+}
+
+// journalContent stores bytes and journals a line that rests on them.
+func (a *App) journalContent(ctx context.Context, by string, kind archive.Kind, b []byte, data any) error {
+	c, err := a.arch.Put(ctx, bytes.NewReader(b), 0)
+	if err != nil {
+		return err
+	}
+	return a.journal(ctx, by, kind, []string{c.SHA256}, data)
+}
+
+// journal appends a line that changes the registry, and applies it.
+func (a *App) journal(ctx context.Context, by string, kind archive.Kind, contents []string, data any) error {
+	b, err := json.Marshal(data)
+	if err != nil {
+		return err
+	}
+	a.change.Lock()
+	defer a.change.Unlock()
+	ls, err := a.arch.Append(ctx, archive.Line{Kind: kind, By: by, Contents: contents, Data: b})
+	if err != nil {
+		return err
+	}
+	return a.reg.Apply(registryLine(&ls[0]))
+}
