@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -244,7 +245,7 @@ func (s *Store) Withdraw(_ context.Context, d *query.Delivery) (again []uint32, 
 	if err := s.forget(append(again, d.Seq), true); err != nil {
 		return nil, err
 	}
-	if err := s.writeDelivery(d, 0, query.StateWithdrawn, n); err != nil {
+	if err := errors.Join(s.writeDelivery(d, 0, query.StateWithdrawn, n), s.flush(nil)); err != nil {
 		return nil, err
 	}
 	if err := s.w.exec(`DELETE FROM meta WHERE key = 'dirty'; INSERT INTO meta VALUES ('dirty', '1')`); err != nil {
@@ -397,11 +398,13 @@ func (s *Store) reannotate(gen uint32, d event.Day, annotate func(*event.Event, 
 			}
 			ids[i] = id
 		}
-		if _, err := s.w.execArgs(`INSERT INTO annotation VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, gen, c.delivery, c.row, c.n.ASN, ids[0], ids[1], ids[2], ids[3]); err != nil {
-			return err
+		w := s.out["annotation"]
+		for i, x := range []uint32{gen, c.delivery, c.row, c.n.ASN, ids[0], ids[1], ids[2], ids[3]} {
+			put(w, i, x)
 		}
+		w.row()
 	}
-	return nil
+	return s.out["annotation"].flush()
 }
 
 // eventSource is the SQL of the events with their annotations of a generation.
@@ -414,4 +417,22 @@ func eventSource(gen uint32) string {
 		CASE WHEN a.gen IS NULL THEN e.org ELSE a.org END AS org, CASE WHEN a.gen IS NULL THEN e.sector ELSE a.sector END AS sector,
 		CASE WHEN a.gen IS NULL THEN e.region ELSE a.region END AS region)
 		FROM event e LEFT JOIN annotation a ON a.gen = %d AND a.delivery = e.delivery AND a."row" = e."row")`, gen)
+}
+
+// Verify reads every value of every table, so that damage in any block shows,
+// and returns how many events there are.
+func (s *Store) Verify(ctx context.Context) (events int64, err error) {
+	err = s.read(ctx, func(c *conn) error {
+		for _, t := range []string{"event", "sighting", "load", "delivery", "quarantine", "term", "reseen", "sighted", "annotation"} {
+			if err := c.each(func(r *rows) {
+				if t == "event" {
+					events = at[int64](r, 0)
+				}
+			}, `SELECT count(*), bit_xor(hash(t)) FROM `+t+` t`); err != nil {
+				return fmt.Errorf("table %s: %w", t, err)
+			}
+		}
+		return nil
+	})
+	return events, err
 }

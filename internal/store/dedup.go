@@ -118,11 +118,7 @@ func (s *Store) ask(ids []event.ID, days []event.Day, classes []event.Class) err
 	if err := s.w.exec(`DELETE FROM asked`); err != nil {
 		return err
 	}
-	w, err := newChunkWriter(s.w, "asked", columnTypes([]column{{"id", tU128}, {"day", tI32}, {"class", tU8}}))
-	if err != nil {
-		return err
-	}
-	defer w.close()
+	w := s.out["asked"]
 	for i, id := range ids {
 		w.id(0, id)
 		if days != nil {

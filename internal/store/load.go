@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -133,24 +134,27 @@ func (s *Store) mix() {
 
 // flush hands all that was put to the transaction, with the parts' own rows.
 func (s *Store) flush(done []loadRow) error {
-	if err := s.ev.flush(); err != nil {
-		return err
-	}
-	if err := s.sg.flush(); err != nil {
-		return err
-	}
+	w := s.out["load"]
 	for _, r := range done {
-		if _, err := s.w.execArgs(`INSERT INTO load VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			r.key.delivery, r.key.part, r.n.received, r.n.accepted, r.n.duplicate, r.n.quarantined, r.n.outside, r.n.ids); err != nil {
-			return err
+		for i, n := range []uint32{r.key.delivery, r.key.part, r.n.received, r.n.accepted, r.n.duplicate, r.n.quarantined, r.n.outside} {
+			put(w, i, n)
 		}
+		w.id(7, r.n.ids)
+		w.row()
 	}
+	w = s.out["term"]
 	for _, id := range s.terms.fresh {
-		if _, err := s.w.execArgs(`INSERT INTO term VALUES (?, ?, ?)`, id, s.terms.words[id], s.terms.feed[id]); err != nil {
-			return err
-		}
+		put(w, 0, id)
+		w.str(1, s.terms.words[id])
+		put(w, 2, s.terms.feed[id])
+		w.row()
 	}
 	s.terms.fresh = s.terms.fresh[:0]
+	for _, t := range tables {
+		if err := s.out[t.name].flush(); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -159,7 +163,7 @@ func (s *Store) flush(done []loadRow) error {
 func (s *Store) loadPart(p *Part) (*loadRow, error) {
 	seq := p.Delivery.Seq
 	pd := s.pending[seq]
-	if pd == nil {
+	if pd == nil || p.Index == 0 { // from the start, perhaps after an attempt that was broken off
 		pd = &pending{events: map[dayClass]int64{}}
 		s.pending[seq] = pd
 	}
@@ -215,9 +219,13 @@ func (s *Store) loadPart(p *Part) (*loadRow, error) {
 		return nil, nil
 	}
 	for _, q := range p.Bad {
-		if _, err := s.w.execArgs(`INSERT INTO quarantine VALUES (?, ?, ?, ?, ?)`, seq, q.Row, q.Reason, clean(q.Detail), clean(q.Raw)); err != nil {
-			return nil, err
-		}
+		w := s.out["quarantine"]
+		put(w, 0, seq)
+		put(w, 1, q.Row)
+		w.str(2, q.Reason)
+		w.str(3, q.Detail)
+		w.str(4, q.Raw)
+		w.row()
 	}
 	pd.add(row.n)
 	return row, nil
@@ -279,14 +287,23 @@ func (s *Store) writeDelivery(d *query.Delivery, enrichment uint32, state query.
 	if state == query.StateLoaded {
 		s.enrichments[enrichment] = true
 	}
-	_, err := s.w.execArgs(`INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?::TIMESTAMP, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		d.Seq, d.Feed, d.Format, d.Report, clean(d.Name), d.SHA256, d.Size, d.At.UTC().Format(timeLayout), clean(d.By), string(state), clean(d.Reason), enrichment,
-		n.received, n.accepted, n.duplicate, n.quarantined, n.outside)
-	return err
+	w := s.out["delivery"]
+	put(w, 0, d.Seq)
+	for i, t := range []string{d.Feed, d.Format, d.Report, d.Name, d.SHA256} {
+		w.str(1+i, t)
+	}
+	put(w, 6, d.Size)
+	put(w, 7, d.At.UnixMicro())
+	for i, t := range []string{d.By, string(state), d.Reason} {
+		w.str(8+i, t)
+	}
+	put(w, 11, enrichment)
+	for i, x := range []uint32{n.received, n.accepted, n.duplicate, n.quarantined, n.outside} {
+		put(w, 12+i, int64(x))
+	}
+	w.row()
+	return w.err
 }
-
-// timeLayout is how DuckDB reads a TIMESTAMP.
-const timeLayout = "2006-01-02 15:04:05.999999"
 
 // Refuse records that a delivery could not be read, with the reason in it.
 func (s *Store) Refuse(_ context.Context, d *query.Delivery) error {
@@ -298,7 +315,7 @@ func (s *Store) Refuse(_ context.Context, d *query.Delivery) error {
 	if s.complete.has(d.Seq) {
 		return nil
 	}
-	if err := s.writeDelivery(d, 0, query.StateRefused, partCounts{received: uint32(d.Received), quarantined: uint32(d.Quarantined)}); err != nil {
+	if err := errors.Join(s.writeDelivery(d, 0, query.StateRefused, partCounts{}), s.out["delivery"].flush()); err != nil {
 		s.broken = err
 		return err
 	}
@@ -434,7 +451,10 @@ func unpackSubject(n uint32) event.Subject {
 	}
 }
 
-// microseconds of a day.
+// timeLayout is how DuckDB reads a TIMESTAMP.
+const timeLayout = "2006-01-02 15:04:05.999999"
+
+// dayMicros is a day, in microseconds.
 const dayMicros = 86_400_000_000
 
 func dayBounds(d event.Day) (from, to string) {

@@ -25,13 +25,14 @@ const (
 	tU16  = b.TypeUSmallInt
 	tU32  = b.TypeUInteger
 	tI32  = b.TypeInteger
+	tI64  = b.TypeBigInt
 	tU128 = b.TypeUHugeInt
 	tText = b.TypeVarchar
 	tTime = b.TypeTimestamp
 )
 
 var sqlTypes = map[b.Type]string{
-	tU8: "UTINYINT", tU16: "USMALLINT", tU32: "UINTEGER", tI32: "INTEGER",
+	tU8: "UTINYINT", tU16: "USMALLINT", tU32: "UINTEGER", tI32: "INTEGER", tI64: "BIGINT",
 	tU128: "UHUGEINT", tText: "VARCHAR", tTime: "TIMESTAMP",
 }
 
@@ -154,26 +155,62 @@ func tableSQL(name string, cols []column) string {
 	return "CREATE TABLE " + name + " (" + strings.Join(parts, ", ") + ")"
 }
 
+// The small tables. Their rows are written through appenders, since parsing
+// and planning an INSERT costs as much as loading a hundred events.
+var (
+	// loadColumns has a row a part; its ids' count and xor prove at open that its
+	// events are all there.
+	loadColumns = []column{{"delivery", tU32}, {"part", tU32}, {"received", tU32}, {"accepted", tU32}, {"duplicate", tU32}, {"quarantined", tU32}, {"outside", tU32}, {"ids", tU128}}
+	// deliveryColumns has a row a delivery whose last part is in, that could not
+	// be read, or that was withdrawn.
+	deliveryColumns = []column{
+		{"seq", tU32}, {"feed", tText}, {"format", tText}, {"report", tText}, {"name", tText}, {"sha256", tText}, {"size", tI64}, {"arrived", tTime}, {"by", tText},
+		{"state", tText}, {"reason", tText}, {"enrichment", tU32}, {"received", tI64}, {"accepted", tI64}, {"duplicate", tI64}, {"quarantined", tI64}, {"outside", tI64},
+	}
+	quarantineColumns = []column{{"delivery", tU32}, {"row", tU32}, {"reason", tText}, {"detail", tText}, {"raw", tText}}
+	termColumns       = []column{{"id", tU32}, {"word", tText}, {"feed", tU32}}
+	// annotationColumns has what a later version of the reference data says of
+	// events that were loaded under an earlier one.
+	annotationColumns = []column{{"gen", tU32}, {"delivery", tU32}, {"row", tU32}, {"asn", tU32}, {"cc", tU32}, {"org", tU32}, {"sector", tU32}, {"region", tU32}}
+	// sightedColumns says how many sightings each delivery brought.
+	sightedColumns = []column{{"gen", tU32}, {"delivery", tU32}, {"sightings", tU32}, {"ids", tU128}}
+	// reseenColumns corrects prev for sightings that came after later days had
+	// been counted.
+	reseenColumns = []column{{"gen", tU32}, {"class", tU8}, {"day", tI32}, {"prev", tI32}, {"weight", tI64}}
+	// askedColumns is a temporary table that lookups join with.
+	askedColumns = []column{{"id", tU128}, {"day", tI32}, {"class", tU8}}
+)
+
+// table is a table and its columns.
+type table struct {
+	name    string
+	columns []column
+}
+
+// tables lists the tables that are written through appenders.
+var tables = []table{
+	{"event", eventColumns},
+	{"sighting", sightingColumns},
+	{"load", loadColumns},
+	{"delivery", deliveryColumns},
+	{"quarantine", quarantineColumns},
+	{"term", termColumns},
+	{"annotation", annotationColumns},
+	{"sighted", sightedColumns},
+	{"reseen", reseenColumns},
+}
+
 // schemaSQL makes an empty store.
 func schemaSQL() []string {
-	return []string{
+	out := []string{
 		`CREATE TABLE meta ("key" VARCHAR, "value" VARCHAR)`,
 		fmt.Sprintf(`INSERT INTO meta VALUES ('schema', '%d'), ('generation', '1')`, schemaVersion),
-		`CREATE TABLE term (id UINTEGER, word VARCHAR, feed UINTEGER)`,
-		tableSQL("event", eventColumns),
-		tableSQL("sighting", sightingColumns),
-		// One row a part; its ids' count and xor prove at open that its events are all there.
-		`CREATE TABLE load (delivery UINTEGER, part UINTEGER, received UINTEGER, accepted UINTEGER, duplicate UINTEGER, quarantined UINTEGER, outside UINTEGER, ids UHUGEINT)`,
-		// One row a delivery whose last part is in, or that could not be read.
-		`CREATE TABLE delivery (seq UINTEGER, feed VARCHAR, format VARCHAR, report VARCHAR, name VARCHAR, sha256 VARCHAR, size BIGINT, arrived TIMESTAMP, "by" VARCHAR, state VARCHAR, reason VARCHAR, enrichment UINTEGER, received BIGINT, accepted BIGINT, duplicate BIGINT, quarantined BIGINT, outside BIGINT)`,
-		`CREATE TABLE quarantine (delivery UINTEGER, "row" UINTEGER, reason VARCHAR, detail VARCHAR, raw VARCHAR)`,
-		// What a later version of the reference data says of events loaded under an earlier one.
-		`CREATE TABLE annotation (gen UINTEGER, delivery UINTEGER, "row" UINTEGER, asn UINTEGER, cc UINTEGER, org UINTEGER, sector UINTEGER, region UINTEGER)`,
-		// The generations of table sighting, and how many rows each must have.
+		// The generations of table sighting, with the version of the reference data.
 		`CREATE TABLE generation (gen UINTEGER, enrichment UINTEGER, made TIMESTAMP, why VARCHAR)`,
-		`CREATE TABLE sighted (gen UINTEGER, delivery UINTEGER, sightings UINTEGER, ids UHUGEINT)`,
-		// Corrections of prev for sightings that came after later days had been counted.
-		`CREATE TABLE reseen (gen UINTEGER, class UTINYINT, day INTEGER, prev INTEGER, weight BIGINT)`,
 		`INSERT INTO generation VALUES (1, 1, NULL, 'first')`,
 	}
+	for _, t := range tables {
+		out = append(out, tableSQL(t.name, t.columns))
+	}
+	return out
 }

@@ -78,9 +78,13 @@ func (s *Store) applySightings(seq, gen uint32, cands []sighting, changes []chan
 						prev   event.Day
 						weight int64
 					}{{prev, -1}, {c.day, 1}} {
-						if _, err := s.w.execArgs(`INSERT INTO reseen VALUES (?, ?, ?, ?, ?)`, gen, c.class, next, x.prev, x.weight); err != nil {
-							return nil, err
-						}
+						w := s.out["reseen"]
+						put(w, 0, gen)
+						put(w, 1, uint8(c.class))
+						put(w, 2, int32(next))
+						put(w, 3, int32(x.prev))
+						put(w, 4, x.weight)
+						w.row()
 					}
 				}
 				known[ca] = slices.Insert(days, at, c.day)
@@ -108,8 +112,13 @@ func (s *Store) applySightings(seq, gen uint32, cands []sighting, changes []chan
 			return nil, s.sg.err
 		}
 	}
-	_, err = s.w.execArgs(`INSERT INTO sighted VALUES (?, ?, ?, ?)`, gen, seq, len(fresh), ids)
-	return changes, err
+	w := s.out["sighted"]
+	put(w, 0, gen)
+	put(w, 1, seq)
+	put(w, 2, uint32(len(fresh)))
+	w.id(3, ids)
+	w.row()
+	return changes, w.err
 }
 
 func (s *Store) putSighting(gen uint32, c *sighting, flags uint8, prev event.Day) {

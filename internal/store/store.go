@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,7 +64,8 @@ type Store struct {
 
 	mu       sync.Mutex // held while writing; guards all that follows
 	w        *conn
-	ev, sg   *chunkWriter
+	out      map[string]*chunkWriter // by table
+	ev, sg   *chunkWriter            // those of event and sighting
 	seed     uint64
 	days     map[event.Day]*dayState
 	tick     int64
@@ -167,15 +169,16 @@ func (s *Store) start(ctx context.Context, fresh bool) (err error) {
 	} else if err := s.migrate(); err != nil {
 		return err
 	}
-	if err := s.w.exec(`CREATE TEMP TABLE asked (id UHUGEINT, day INTEGER, class UTINYINT)`); err != nil {
+	if err := s.w.exec(strings.Replace(tableSQL("asked", askedColumns), "CREATE", "CREATE TEMP", 1)); err != nil {
 		return err
 	}
-	if s.ev, err = newChunkWriter(s.w, "event", columnTypes(eventColumns)); err != nil {
-		return err
+	s.out = map[string]*chunkWriter{}
+	for _, t := range append(tables[:len(tables):len(tables)], table{"asked", askedColumns}) {
+		if s.out[t.name], err = newChunkWriter(s.w, t.name, columnTypes(t.columns)); err != nil {
+			return err
+		}
 	}
-	if s.sg, err = newChunkWriter(s.w, "sighting", columnTypes(sightingColumns)); err != nil {
-		return err
-	}
+	s.ev, s.sg = s.out["event"], s.out["sighting"]
 	if err := s.readTerms(); err != nil {
 		return err
 	}
@@ -218,11 +221,10 @@ func (s *Store) readTerms() error {
 func (s *Store) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ev != nil {
-		s.ev.close()
-	}
-	if s.sg != nil {
-		s.sg.close()
+	for _, w := range s.out {
+		if w != nil {
+			w.close()
+		}
 	}
 	if s.w != nil {
 		s.w.close()

@@ -30,11 +30,13 @@ type chunkWriter struct {
 	n     int
 	arena []byte
 	used  int
+	held  bool // rows are appended and not yet flushed
 	err   error
 }
 
 // arenaSize bounds the long text of one chunk, in bytes; a chunk is appended
-// early when the next row might not fit.
+// early when the next row might not fit. Pages of it that are never written
+// take no memory.
 const arenaSize = 16 << 20
 
 // maxText bounds one value, in bytes; a line is at most 1 MiB.
@@ -65,7 +67,7 @@ func newChunkWriter(c *conn, table string, types []b.Type) (*chunkWriter, error)
 	return w, nil
 }
 
-var typeSize = map[b.Type]int{tU8: 1, tU16: 2, tU32: 4, tI32: 4, tU128: 16, tTime: 8}
+var typeSize = map[b.Type]int{tU8: 1, tU16: 2, tU32: 4, tI32: 4, tI64: 8, tU128: 16, tTime: 8}
 
 // reset fetches the vectors of an empty chunk and makes every value 0 or NULL.
 func (w *chunkWriter) reset() {
@@ -116,6 +118,13 @@ func (w *chunkWriter) text(c int, s []byte) {
 	w.used += len(s)
 }
 
+// str puts text from outside; what is not UTF-8 becomes U+FFFD, and it is cut
+// to a bounded length.
+func (w *chunkWriter) str(c int, s string) {
+	s = clean(s)
+	w.text(c, unsafe.Slice(unsafe.StringData(s), len(s)))
+}
+
 // row ends the row.
 func (w *chunkWriter) row() {
 	if w.n++; w.n == vectorSize || w.used > arenaSize-2*maxText {
@@ -134,14 +143,16 @@ func (w *chunkWriter) append() {
 	}
 	b.DataChunkReset(w.chunk)
 	w.reset()
+	w.held = true
 }
 
 // flush hands everything to the open transaction.
 func (w *chunkWriter) flush() error {
 	w.append()
-	if w.err == nil && b.AppenderFlush(w.app) != b.StateSuccess {
+	if w.err == nil && w.held && b.AppenderFlush(w.app) != b.StateSuccess {
 		w.err = duckError(b.AppenderError(w.app))
 	}
+	w.held = false
 	return w.err
 }
 
