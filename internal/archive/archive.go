@@ -25,7 +25,6 @@
 package archive
 
 import (
-	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -301,7 +300,7 @@ func (a *Archive) damaged(d Damage) {
 	a.mu.Lock()
 	a.found = append(a.found, d)
 	a.mu.Unlock()
-	a.log.LogAttrs(context.Background(), slog.LevelError, "archive damaged", d.attrs()...)
+	a.log.Error("archive damaged", d.attrs()...)
 }
 
 // Err returns nil if the next delivery can be expected to be acked, and
@@ -350,9 +349,9 @@ func (a *Archive) noted(half int, err error) error {
 	defer a.mu.Unlock()
 	if (a.down[half] == nil) != (err == nil) {
 		if err != nil {
-			a.log.LogAttrs(context.Background(), slog.LevelError, "archive stopped acking", slog.Any("error", err))
+			a.log.Error("archive stopped acking", slog.Any("error", err))
 		} else {
-			a.log.LogAttrs(context.Background(), slog.LevelInfo, "archive acks again")
+			a.log.Info("archive acks again")
 		}
 	}
 	a.down[half] = err
@@ -430,7 +429,7 @@ func (a *Archive) release() {
 	a.packs.close()
 	a.journal.close()
 	if err := a.lock.Close(); err != nil {
-		a.log.LogAttrs(context.Background(), slog.LevelWarn, "archive lock not released", slog.Any("error", err))
+		a.log.Warn("archive lock not released", slog.Any("error", err))
 	}
 }
 

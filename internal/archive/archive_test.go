@@ -85,7 +85,7 @@ func read(a *Archive, sha string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
+	defer closeRead(r)
 	return io.ReadAll(r)
 }
 
@@ -519,6 +519,81 @@ func TestPacksRotate(t *testing.T) {
 	}
 	if sum, _ := mustVerify(t, a); !sum.Whole() || sum.Unmentioned != 200 {
 		t.Errorf("%+v", sum)
+	}
+}
+
+// TestSlowBodiesWaitOnDisk has many senders stop half way: the memory that
+// they hold is bounded.
+func TestSlowBodiesWaitOnDisk(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := tiny()
+		cfg.SpoolSize, cfg.SpoolTotal = 4<<20, 2<<20
+		a, err := Open(quiet, cfg, Deps{FS: newLossyFS()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		goOn := make(chan struct{})
+		const senders = 50
+		for i := range uint64(senders) {
+			go func() {
+				body := noise(i, 500<<10)
+				c, err := a.Put(t.Context(), io.MultiReader(bytes.NewReader(body), waiter(goOn)), 0)
+				if err != nil || c.SHA256 != fmt.Sprintf("%x", sha256.Sum256(body)) {
+					t.Errorf("sender %d: %+v %v", i, c, err)
+				}
+			}()
+		}
+		synctest.Wait()
+		if n := a.Stats().HeldBytes; n == 0 || n > cfg.SpoolTotal+senders*firstBuffer {
+			t.Errorf("%d senders of 500 KiB hold %d bytes", senders, n)
+		}
+		close(goOn)
+		synctest.Wait()
+		if n := a.Stats().HeldBytes; n != 0 {
+			t.Errorf("%d bytes are still held", n)
+		}
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// waiter is at its end when the channel is closed.
+type waiter chan struct{}
+
+func (w waiter) Read([]byte) (int, error) {
+	<-w
+	return 0, io.EOF
+}
+
+func TestLinesStop(t *testing.T) {
+	t.Parallel()
+	a := mustOpen(t, tiny(), Deps{FS: newLossyFS()})
+	for range 50 {
+		mustAppend(t, a, Line{Kind: KindDecision})
+	}
+	n := 0
+	for _, err := range a.Lines(t.Context(), 1) {
+		if n++; err != nil || n == 3 {
+			break
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	n = 0
+	var last error
+	for _, err := range a.Lines(ctx, 1) {
+		if n++; n == 3 {
+			cancel()
+		}
+		last = err
+	}
+	if n != 4 || !errors.Is(last, context.Canceled) {
+		t.Errorf("after %d lines: %v", n, last)
+	}
+	for l, err := range a.Lines(t.Context(), 51) {
+		t.Errorf("line %d is after the last: %v", l.Seq, err)
 	}
 }
 

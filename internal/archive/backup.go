@@ -85,7 +85,7 @@ func Restore(ctx context.Context, log *slog.Logger, src, dst string, deps Deps, 
 	if err != nil {
 		return Summary{}, fmt.Errorf("restore %s: %w", dst, err)
 	}
-	a, err := Open(log, Config{Dir: dst, MinFree: -1}, deps)
+	a, err := Open(log, Config{Dir: dst, MinFree: -1}, deps) //nolint:contextcheck // opening is not broken off half way
 	if err != nil {
 		return Summary{}, fmt.Errorf("restore %s: %w", dst, err)
 	}
@@ -186,7 +186,7 @@ func (c *copier) copy(name string, size int64) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close()
+	defer closeRead(in)
 	out, err := c.fs.OpenFile(filepath.Join(c.dst, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err

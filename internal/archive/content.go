@@ -74,12 +74,14 @@ type body struct {
 	name string
 }
 
-// chunk is the size of the first buffer and of reads while spooling.
-const chunk = 256 << 10
+const (
+	firstBuffer = 64 << 10  // of a body: a thousand slow senders hold 64 MB
+	chunk       = 256 << 10 // of other work with files
+)
 
 // fill reads the body to its end and finds its hash.
 func (b *body) fill(ctx context.Context, r io.Reader, limit int64) error {
-	b.grow(chunk)
+	b.grow(firstBuffer)
 	n := frameHeader // bytes used in the buffer
 	for {
 		if n == len(*b.buf) {

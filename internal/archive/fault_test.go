@@ -17,6 +17,14 @@ import (
 	"time"
 )
 
+// few is n, or an eighth of it in a short run.
+func few(n int) int {
+	if testing.Short() {
+		return max(1, n/8)
+	}
+	return n
+}
+
 // truth is what a sender was told.
 type truth struct {
 	bodies map[string][]byte // acked contents by SHA-256
@@ -153,14 +161,14 @@ func powerCuts(t *testing.T, seed uint64, noSync bool) (lost []string, acked int
 func TestPowerCut(t *testing.T) {
 	t.Parallel()
 	total := 0
-	for seed := range uint64(100) {
+	for seed := range uint64(few(100)) {
 		lost, n := powerCuts(t, seed, false)
 		if len(lost) > 0 {
 			t.Errorf("seed %d: acked and lost: %v", seed, lost)
 		}
 		total += n
 	}
-	t.Logf("%d acked lines over 400 power cuts", total)
+	t.Logf("%d acked lines over %d power cuts", total, 4*few(100))
 }
 
 // TestPowerCutWithoutSync shows that the test above can fail.
@@ -264,7 +272,7 @@ func TestFaultAtEveryCall(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			for k := 1; k <= n && !t.Failed(); k++ {
+			for k := 1; k <= n && !t.Failed(); k += n / few(n) {
 				ok := t.Run("", func(t *testing.T) {
 					ingest(t, func(call int, op, _ string) error {
 						frees := op == "remove" || op == "truncate" // a full disk lets go
@@ -427,8 +435,9 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// sample makes an archive with several packs, segments and blobs.
-func sample(t testing.TB) (*lossyFS, *truth) {
+// sample makes an archive of n deliveries, 60 of which make several packs,
+// segments and blobs.
+func sample(t testing.TB, n int) (*lossyFS, *truth) {
 	t.Helper()
 	disk := newLossyFS()
 	a, err := Open(quiet, tiny(), Deps{FS: disk, Clock: ticking()})
@@ -436,7 +445,7 @@ func sample(t testing.TB) (*lossyFS, *truth) {
 		t.Fatal(err)
 	}
 	w := newTruth()
-	for i := range 60 {
+	for i := range n {
 		b := noise(uint64(i), 100+i*7)
 		if i%20 == 3 {
 			b = noise(uint64(i), 3000)
@@ -482,7 +491,7 @@ func checkDamaged(t *testing.T, disk *lossyFS, w *truth, what string) {
 		t.Errorf("%s: it does not open: %v", what, err)
 		return
 	}
-	defer a.Close()
+	defer closeRead(a)
 	for name, n := range before.now { // evidence stays as it is
 		if filepath.Base(name) != "head" && (disk.now[name] == nil || !bytes.Equal(disk.now[name].data, n.data)) {
 			t.Errorf("%s: opening changed %s", what, name)
@@ -584,10 +593,10 @@ func (w *truth) lineOf(sha string) uint64 {
 
 func TestFlips(t *testing.T) {
 	t.Parallel()
-	disk, w := sample(t)
+	disk, w := sample(t, 60)
 	for class, files := range classes(disk) {
 		rng := rand.New(rand.NewPCG(1, 6))
-		for range 100 {
+		for range few(100) {
 			d := disk.clone()
 			name := files[rng.IntN(len(files))]
 			n := d.now[name]
@@ -600,10 +609,10 @@ func TestFlips(t *testing.T) {
 
 func TestTruncations(t *testing.T) {
 	t.Parallel()
-	disk, w := sample(t)
+	disk, w := sample(t, 60)
 	for class, files := range classes(disk) {
 		rng := rand.New(rand.NewPCG(1, 7))
-		for i := range 50 {
+		for i := range few(50) {
 			d := disk.clone()
 			name := files[rng.IntN(len(files))]
 			n := d.now[name]
@@ -619,7 +628,7 @@ func TestTruncations(t *testing.T) {
 
 func TestFilesGone(t *testing.T) {
 	t.Parallel()
-	disk, w := sample(t)
+	disk, w := sample(t, 60)
 	for _, files := range classes(disk) {
 		for _, name := range files {
 			d := disk.clone()
@@ -632,7 +641,7 @@ func TestFilesGone(t *testing.T) {
 // TestTamper changes lines so that their sums are right.
 func TestTamper(t *testing.T) {
 	t.Parallel()
-	disk, _ := sample(t)
+	disk, _ := sample(t, 60)
 	segs := classes(disk)["journal"]
 	for _, name := range segs {
 		lines := bytes.Count(disk.now[name].data, []byte("\n"))
@@ -726,7 +735,7 @@ func TestBackup(t *testing.T) {
 // FuzzOpen opens what somebody else may have written: it neither panics nor
 // gives a content that is not what its name says.
 func FuzzOpen(f *testing.F) {
-	disk, _ := sample(f)
+	disk, _ := sample(f, 5)
 	c := classes(disk)
 	for i := range c["pack"] {
 		f.Add(disk.now[c["pack"][i]].data, disk.now[c["journal"][i]].data, disk.now[c["head"][0]].data, disk.now[c["blob"][0]].data)

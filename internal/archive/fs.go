@@ -30,6 +30,9 @@ type File interface {
 	Stat() (fs.FileInfo, error)
 }
 
+// closeRead closes what has only been read: there is nothing to lose.
+func closeRead(c io.Closer) { _ = c.Close() }
+
 // OS returns the operating system's file system.
 func OS() FS { return osFS{} }
 

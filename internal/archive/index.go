@@ -8,7 +8,7 @@ type loc uint64
 
 func place(pack uint32, off int64) loc { return loc(uint64(pack)<<32 | uint64(off)) } //nolint:gosec // offsets are below 2^32
 
-func (l loc) pack() uint32 { return uint32(l >> 32) }  //nolint:gosec // the upper half
+func (l loc) pack() uint32 { return uint32(l >> 32) }
 func (l loc) off() int64   { return int64(uint32(l)) } //nolint:gosec // the lower half
 
 // index finds places by SHA-256. It keeps 40 bits of each hash, so it may name
@@ -47,7 +47,7 @@ func (x *index) add(prefix []byte, l loc) {
 	x.n++
 }
 
-func (t *table) slot(key uint32) int { return int(uint64(key) * uint64(len(t.keys)) >> 32) } //nolint:gosec // below len
+func (t *table) slot(key uint32) int { return int(uint64(key) * uint64(len(t.keys)) >> 32) }
 
 func (t *table) insert(key uint32, l loc) {
 	for i := t.slot(key); ; i++ {

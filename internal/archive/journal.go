@@ -73,7 +73,7 @@ func (j *journal) readHead() (head, error) {
 	if err != nil {
 		return head{}, err
 	}
-	defer f.Close()
+	defer closeRead(f)
 	b := make([]byte, min(size, 4096))
 	if _, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
 		return head{}, err
@@ -135,7 +135,7 @@ func (j *journal) load(h head, needs func(string) bool) (needed bool, err error)
 			return false, err
 		}
 	}
-		if err := j.settle(w, h, settled); err != nil {
+	if err := j.settle(w, h, settled); err != nil {
 		return needed, err
 	}
 	if changed && j.last == h.Seq {
@@ -203,7 +203,7 @@ func (j *journal) settle(w *walk, h head, settled int64) error {
 		j.f = f
 		if len(w.pending) > 0 {
 			if from := w.pending[0]; h.ok && !w.odd && w.last >= h.Seq && from.File == segmentName(s.n) {
-				j.a.log.LogAttrs(context.Background(), slog.LevelWarn, "archive cut off an unfinished write",
+				j.a.log.Warn("archive cut off an unfinished write",
 					slog.String("file", from.File), slog.Int64("offset", from.Offset), slog.Int64("bytes", s.size-from.Offset))
 				if err := f.Truncate(from.Offset); err != nil {
 					return err
@@ -302,7 +302,7 @@ func (j *journal) commit(batch []*ticket[*lines]) {
 		if err := j.writeHead(j.a.packs.position()); err != nil && was {
 			// The lines are durable all the same: the head only guards against
 			// their loss.
-			j.a.log.LogAttrs(context.Background(), slog.LevelWarn, "archive head not written", slog.Any("error", err))
+			j.a.log.Warn("archive head not written", slog.Any("error", err))
 		}
 	}
 }
@@ -480,7 +480,7 @@ func (j *journal) renewHead(was head, pos position) error {
 	}
 	err := j.writeHead(pos)
 	if err != nil && had {
-		j.a.log.LogAttrs(context.Background(), slog.LevelWarn, "archive head not written", slog.Any("error", err))
+		j.a.log.Warn("archive head not written", slog.Any("error", err))
 		return nil
 	}
 	return err

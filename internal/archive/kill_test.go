@@ -60,7 +60,7 @@ func victim(dir, point string, n int64, seed uint64) {
 				}
 				for sha := range w.bodies {
 					for seq := range w.lines {
-						_, _ = os.Stdout.WriteString(fmt.Sprintf("acked %d %s\n", seq, sha))
+						fmt.Printf("acked %d %s\n", seq, sha)
 					}
 				}
 			}

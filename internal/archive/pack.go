@@ -2,7 +2,6 @@ package archive
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -221,7 +220,7 @@ func (p *packs) loadSealed(n uint32) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer closeRead(f)
 	es, ok, err := readIndex(f, size)
 	if err != nil {
 		return err
@@ -384,7 +383,7 @@ func (p *packs) settle(t tail, needed bool) error {
 		}
 		p.sealed = true // evidence: the next content begins a new pack
 	case t.any:
-		p.a.log.LogAttrs(context.Background(), slog.LevelWarn, "archive cut off an unfinished write",
+		p.a.log.Warn("archive cut off an unfinished write",
 			slog.String("file", packName(t.pack)), slog.Int64("offset", t.from), slog.Int64("bytes", p.pos.Size-t.from))
 		if err := p.f.Truncate(t.from); err != nil {
 			return err
@@ -481,7 +480,7 @@ func (p *packs) commitRun(batch []*ticket[*newFrame]) (int, error) {
 		if _, err := p.f.WriteAt(t.v.b, off); err != nil {
 			return 0, fmt.Errorf("write %s: %w", packName(p.pos.Pack), err)
 		}
-		fresh = append(fresh, entry{[8]byte(t.v.h.sha[:8]), uint32(off)}) //nolint:gosec // a pack is below 2^32 bytes
+		fresh = append(fresh, entry{[8]byte(t.v.h.sha[:8]), uint32(off)})
 		added = append(added, t.v)
 		seen[t.v.h.sha] = true
 		off += int64(len(t.v.b))

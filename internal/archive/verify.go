@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -67,8 +68,8 @@ func (d Damage) String() string {
 	return s
 }
 
-func (d Damage) attrs() []slog.Attr {
-	return []slog.Attr{
+func (d Damage) attrs() []any {
+	return []any{
 		slog.String("kind", string(d.Kind)), slog.String("file", d.File), slog.Int64("offset", d.Offset), slog.Int64("length", d.Length),
 		slog.String("sha256", d.SHA256), slog.Uint64("first_line", d.FirstLine), slog.Uint64("last_line", d.LastLine), slog.String("reason", d.Reason),
 	}
@@ -241,7 +242,7 @@ func (v *verifier) readHead() error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer closeRead(f)
 	b := make([]byte, min(size, 4096))
 	if _, err := f.ReadAt(b, 0); ignoreEOF(err) != nil {
 		return err
@@ -276,7 +277,7 @@ func (v *verifier) readPack(n uint32) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer closeRead(f)
 	v.sum.Files++
 	bad := func(from, to int64, why string) {
 		v.add(Damage{Kind: Damaged, File: name, Offset: from, Length: to - from, Reason: why}, nil)
@@ -344,16 +345,16 @@ func (v *verifier) payload(f File, off int64, h header) (why string, err error) 
 			return "the payload is damaged", nil
 		}
 		if _, err := v.a.small(bytes.NewReader(p), h); err != nil {
-			return err.Error(), nil //nolint:nilerr // damage is what Verify tells of
+			return err.Error(), nil
 		}
 		return "", nil
 	}
 	crc := crc32.New(castagnoli)
 	c, err := v.a.stream(io.TeeReader(io.NewSectionReader(f, off+frameHeader, h.stored), crc), h)
 	if err != nil {
-		return err.Error(), nil //nolint:nilerr // damage is what Verify tells of
+		return err.Error(), nil
 	}
-	defer c.Close()
+	defer closeRead(c)
 	if _, err := io.Copy(io.Discard, ctxReader{v.ctx, c}); err != nil {
 		if v.ctx.Err() != nil {
 			return "", v.ctx.Err()
@@ -412,7 +413,7 @@ func (v *verifier) readBlob(name string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer closeRead(f)
 	v.sum.Files++
 	v.sum.StoredBytes += size
 	h, err := readHeader(f, 0)
@@ -481,27 +482,25 @@ func (v *verifier) readJournal() error {
 		v.sum.Files++
 		v.sum.StoredBytes += s.size
 	}
-	bad := func(d Damage) error {
-		v.add(d, nil)
-		return nil
-	}
+	bad := func(d Damage) { v.add(d, nil) }
 	if v.headThere && v.head.Seq > last {
 		v.add(Damage{Kind: Missing, File: dirJournal, FirstLine: last + 1, LastLine: v.head.Seq, Reason: "the head names a line that is gone"}, nil)
 	}
 	err := v.a.walkLines(v.ctx, segs, 1, last, func(l *walked) error {
 		v.sum.Lines++
 		if l.seq == v.head.Seq && string(l.hash[:]) != v.head.Hash || l.seq == last && string(l.hash[:]) != hash {
-			_ = bad(Damage{Kind: Damaged, File: dirJournal, Offset: l.off, Length: int64(len(l.raw)), FirstLine: l.seq, LastLine: l.seq, Reason: "the line is not the one that was written"})
+			bad(Damage{Kind: Damaged, File: dirJournal, Offset: l.off, Length: int64(len(l.raw)), FirstLine: l.seq, LastLine: l.seq, Reason: "the line is not the one that was written"})
 		}
 		var line Line
 		if err := json.Unmarshal(l.raw, &line); err != nil {
-			return bad(Damage{Kind: Damaged, File: dirJournal, Offset: l.off, Length: int64(len(l.raw)), FirstLine: l.seq, LastLine: l.seq, Reason: err.Error()})
+			bad(Damage{Kind: Damaged, File: dirJournal, Offset: l.off, Length: int64(len(l.raw)), FirstLine: l.seq, LastLine: l.seq, Reason: err.Error()})
+			return v.step(int64(len(l.raw)) + 1)
 		}
 		for _, c := range line.contents() {
 			v.need(c, &line)
 		}
 		return v.step(int64(len(l.raw)) + 1)
-	}, bad)
+	}, func(d Damage) error { bad(d); return v.ctx.Err() })
 	if err != nil {
 		if v.ctx.Err() != nil {
 			return v.ctx.Err()
@@ -547,7 +546,7 @@ func (v *verifier) unmentioned() error {
 	}
 	for _, sha := range slices.SortedFunc(maps.Keys(v.blobs), func(a, b [32]byte) int { return cmp.Compare(string(a[:]), string(b[:])) }) {
 		if !v.blobs[sha] {
-			v.add(Damage{Kind: Unmentioned, File: blobName(&sha), SHA256: fmt.Sprintf("%x", sha), Reason: "no journal line names the content"}, nil)
+			v.add(Damage{Kind: Unmentioned, File: blobName(&sha), SHA256: hex.EncodeToString(sha[:]), Reason: "no journal line names the content"}, nil)
 		}
 	}
 	return v.ctx.Err()

@@ -74,7 +74,7 @@ func (w *walk) segment(ctx context.Context, s *segment, off int64, marks *[]mark
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer closeRead(f)
 	if size < s.size {
 		defer func() {
 			w.pending = append(w.pending, Damage{Kind: Damaged, File: name, Offset: size, Length: s.size - size, Reason: "the segment has been cut short"})
