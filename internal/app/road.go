@@ -24,8 +24,12 @@ import (
 const (
 	maxQueued = 100_000 // deliveries read from the journal ahead of their turn
 	maxOpen   = 16      // deliveries that are being decoded, one of a feed
-	maxBatch  = 122_880 // rows of one transaction: what a row group of the store holds
-	aheadRows = 150_000 // rows decoded ahead of the writer
+	maxBatch  = 61_440  // rows of one transaction: half of what a row group of the store holds
+	aheadRows = 112_000 // rows decoded ahead of the writer
+	ahead     = 512     // parts decoded ahead of the writer
+	// gather is how long a transaction waits for parts that are on their way: a
+	// transaction costs as much as some thousand rows.
+	gather = 25 * time.Millisecond
 )
 
 // road leads deliveries from the journal into the store. Feeds take turns
@@ -131,7 +135,7 @@ func (r *road) pass(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r.ahead = semaphore.NewWeighted(aheadRows)
-	parts := make(chan *work, 32)
+	parts := make(chan *work, ahead)
 	var wg sync.WaitGroup
 	start := func(f func(context.Context) error) {
 		wg.Go(func() {
@@ -464,8 +468,12 @@ func (r *road) write(ctx context.Context, in <-chan *work) error {
 			continue
 		}
 		rows := batch[0].rows()
+		late := time.After(gather)
 	more:
 		for rows < maxBatch && batch[len(batch)-1].refused == nil {
+			if len(in) == 0 && !r.more() {
+				break
+			}
 			select {
 			case x, ok := <-in:
 				if !ok {
@@ -473,7 +481,7 @@ func (r *road) write(ctx context.Context, in <-chan *work) error {
 				}
 				batch = append(batch, x)
 				rows += x.rows()
-			default:
+			case <-late:
 				break more
 			}
 		}
@@ -481,6 +489,13 @@ func (r *road) write(ctx context.Context, in <-chan *work) error {
 			return err
 		}
 	}
+}
+
+// more reports whether another part is on its way.
+func (r *road) more() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.queued > 0
 }
 
 func (x *work) rows() int {
