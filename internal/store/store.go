@@ -122,18 +122,7 @@ func Open(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (*Store,
 	if fresh { // a log without its database belongs to nothing
 		_ = os.Remove(path + ".wal")
 	}
-	settings := []string{
-		fmt.Sprintf("SET memory_limit='%dB'", cfg.Memory),
-		"SET checkpoint_threshold='256MB'",
-		"SET preserve_insertion_order=false",
-		fmt.Sprintf("SET temp_directory='%s'", filepath.Join(cfg.Dir, "tmp")),
-		"SET max_temp_directory_size='64GB'",
-		"SET TimeZone='UTC'",
-	}
-	if cfg.Threads > 0 {
-		settings = append(settings, fmt.Sprintf("SET threads=%d", cfg.Threads))
-	}
-	d, err := openDuck(path, settings)
+	d, err := openDuck(path, Settings(cfg))
 	if err != nil {
 		return nil, err
 	}
