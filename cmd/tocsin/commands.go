@@ -351,7 +351,8 @@ func (c eventsCmd) Run(ctx context.Context, g *globals) error {
 
 type figuresCmd struct {
 	filter
-	By string `help:"Break each figure down by asn, organisation, sector, region, country, family, type, feed or report."`
+	By         string `help:"Break each figure down by asn, organisation, sector, region, country, family, type, feed or report."`
+	Enrichment uint32 `help:"As the figures stood under this version of the reference data, before a later tocsin reenrich."`
 }
 
 // Run prints the figures of a period.
@@ -362,6 +363,9 @@ func (c figuresCmd) Run(ctx context.Context, g *globals) error {
 		}
 		q := c.values()
 		set(q, "by", c.By)
+		if c.Enrichment != 0 {
+			q.Set("enrichment", strconv.FormatUint(uint64(c.Enrichment), 10))
+		}
 		q.Set("format", "json")
 		if g.JSON {
 			return x.copyTo(ctx, os.Stdout, "/figures", q)

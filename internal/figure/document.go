@@ -15,13 +15,16 @@ import (
 type Document struct {
 	Period  query.Period `json:"period"`
 	Home    string       `json:"home"` // country code; "" if not configured
+	// Enrichment is the version of the reference data that was asked for; left
+	// out for the newest.
+	Enrichment uint32 `json:"enrichment,omitzero"`
 	Figures []Figure     `json:"figures"`
 }
 
 // EvaluateAll evaluates every definition, in their order. A breakdown that a
 // definition does not have is left out for that figure.
 func EvaluateAll(ctx context.Context, c Counts, scope policy.Scope, p Params) (Document, error) {
-	d := Document{Period: p.Period, Home: p.Home, Figures: make([]Figure, 0, len(Definitions))}
+	d := Document{Period: p.Period, Home: p.Home, Enrichment: p.Enrichment, Figures: make([]Figure, 0, len(Definitions))}
 	for i := range Definitions {
 		q := p
 		if _, ok := Definitions[i].Breakdowns[p.By]; !ok {

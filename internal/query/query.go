@@ -66,6 +66,9 @@ type Count struct {
 	Period Period
 	Class  event.Class
 	Where  []Cond
+	// Enrichment asks for the numbers as they stood under that version of the
+	// reference data; 0 is the newest.
+	Enrichment uint32
 }
 
 // Value is what a [Count] found.

@@ -269,6 +269,23 @@ type Generation struct {
 	Why        string
 }
 
+// generation returns the generation that a question is about: the one in use,
+// or the one that was in use under an earlier version of the reference data,
+// and then also the newest delivery that it holds.
+func (s *Store) generation(ctx context.Context, enrichment uint32) (gen, upto uint32, err error) {
+	if enrichment == 0 {
+		return s.gen.Load(), 0, nil
+	}
+	err = s.read(ctx, func(c *conn) error {
+		return c.each(func(r *rows) { gen, upto = at[uint32](r, 0), at[uint32](r, 1) },
+			`SELECT gen, coalesce(upto, 0::UINTEGER) FROM generation WHERE enrichment <= ? ORDER BY gen DESC LIMIT 1`, enrichment)
+	})
+	if err == nil && gen == 0 {
+		err = fmt.Errorf("nothing is kept of version %d of the reference data: a rebuild keeps the newest alone: %w", enrichment, query.ErrNotFound)
+	}
+	return gen, upto, err
+}
+
 // Resight makes the sightings anew from the events, as a new generation, and
 // then lets figures use it. With annotate it first asks for every event's
 // annotation and keeps those that differ from the ones the events were loaded
@@ -343,10 +360,10 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 			progress(i+1, len(days))
 		}
 	}
-	if _, err := s.w.execArgs(`INSERT INTO generation VALUES (?, ?, ?::TIMESTAMP, ?)`, gen, enrichment, s.clock().UTC().Format(timeLayout), why); err != nil {
+	if _, err := s.w.execArgs(`INSERT INTO generation VALUES (?, ?, ?::TIMESTAMP, ?, NULL)`, gen, enrichment, s.clock().UTC().Format(timeLayout), why); err != nil {
 		return err
 	}
-	if err := s.w.exec(fmt.Sprintf(`BEGIN; UPDATE meta SET value = '%d' WHERE key = 'generation'; DELETE FROM meta WHERE key = 'dirty'; COMMIT`, gen)); err != nil {
+	if err := s.w.exec(fmt.Sprintf(`BEGIN; UPDATE meta SET value = '%d' WHERE key = 'generation'; DELETE FROM meta WHERE key = 'dirty'; UPDATE generation SET upto = (SELECT max(seq) FROM delivery) WHERE gen = %d; COMMIT`, gen, old)); err != nil {
 		return err
 	}
 	s.gen.Store(gen)
@@ -360,7 +377,7 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 	if annotate != nil {
 		return nil
 	}
-	for _, t := range []string{"sighting", "sighted", "reseen", "annotation"} {
+	for _, t := range []string{"sighting", "sighted", "reseen", "annotation", "generation"} {
 		if err := s.w.exec(fmt.Sprintf("DELETE FROM %s WHERE gen = %d", t, old)); err != nil {
 			return err
 		}

@@ -140,14 +140,15 @@ func sightingColumn(d dimColumn) string { return d.sighting }
 func eventColumn(d dimColumn) string    { return d.event }
 
 // plan chooses how to answer.
-func plan(scope policy.Scope, conds []query.Cond, by query.Dim) Plan {
+func plan(scope policy.Scope, q query.Count, by query.Dim) Plan {
+	conds := q.Where
 	uses := func(d query.Dim) bool {
 		return by == d || slices.ContainsFunc(conds, func(c query.Cond) bool { return c.Dim == d })
 	}
 	switch {
 	case uses(query.DimReport):
 		return PlanRaw
-	case scope.All() && len(conds) == 0 && by == query.DimNone:
+	case scope.All() && len(conds) == 0 && by == query.DimNone && q.Enrichment == 0:
 		return PlanMarginals
 	default:
 		return PlanSightings
@@ -156,7 +157,7 @@ func plan(scope policy.Scope, conds []query.Cond, by query.Dim) Plan {
 
 // Count implements figure.Counts.
 func (s *Store) Count(ctx context.Context, scope policy.Scope, q query.Count) (query.Value, error) {
-	return s.count(ctx, scope, q, plan(scope, q.Where, query.DimNone))
+	return s.count(ctx, scope, q, plan(scope, q, query.DimNone))
 }
 
 // CountBy is Count by a given plan; the plans give the same numbers.
@@ -177,7 +178,7 @@ func (s *Store) count(ctx context.Context, scope policy.Scope, q query.Count, p 
 
 // Breakdown implements figure.Counts.
 func (s *Store) Breakdown(ctx context.Context, scope policy.Scope, q query.Count, by query.Dim) ([]query.Group, error) {
-	return s.groups(ctx, scope, q, by, plan(scope, q.Where, by))
+	return s.groups(ctx, scope, q, by, plan(scope, q, by))
 }
 
 // BreakdownBy is Breakdown by a given plan, which is not PlanMarginals.
@@ -192,11 +193,18 @@ func (s *Store) groups(ctx context.Context, scope policy.Scope, q query.Count, b
 			return nil, fmt.Errorf("no dimension %q", by)
 		}
 	}
-	gen := s.gen.Load()
+	gen, upto, err := s.generation(ctx, q.Enrichment)
+	if err != nil {
+		return nil, err
+	}
+	loaded := s.notHidden("delivery")
+	if upto > 0 {
+		loaded += fmt.Sprintf(" AND delivery <= %d", upto)
+	}
 	from, _ := dayBounds(q.Period.From)
 	_, to := dayBounds(q.Period.To)
 	evWhere := fmt.Sprintf(`FROM %s WHERE class = %d AND time >= TIMESTAMP '%s' AND time < TIMESTAMP '%s' AND %s AND %s AND %s`,
-		eventSource(gen), q.Class, from, to, s.where(q.Where, eventColumn), s.visible(scope), s.notHidden("delivery"))
+		eventSource(gen), q.Class, from, to, s.where(q.Where, eventColumn), s.visible(scope), loaded)
 	group := func(col func(dimColumn) string) string {
 		if by == query.DimNone {
 			return "0"
@@ -211,7 +219,7 @@ func (s *Store) groups(ctx context.Context, scope policy.Scope, q query.Count, b
 	} else {
 		siWhere := fmt.Sprintf(`FROM sighting WHERE gen = %d AND class = %d AND day BETWEEN %d AND %d AND %s AND %s`,
 			gen, q.Class, q.Period.From, q.Period.To, s.where(q.Where, sightingColumn), s.visible(scope))
-		daily = fmt.Sprintf(`SELECT (%s)::UINTEGER AS g, day, %s %s GROUP BY ALL`, group(sightingColumn), s.dailyCount(scope, q.Where, by), siWhere)
+		daily = fmt.Sprintf(`SELECT (%s)::UINTEGER AS g, day, %s %s GROUP BY ALL`, group(sightingColumn), s.dailyCount(scope, q, by), siWhere)
 		distinct = fmt.Sprintf(`SELECT (%s)::UINTEGER AS g, count(DISTINCT asset) %s GROUP BY ALL`, group(sightingColumn), siWhere)
 	}
 	events := fmt.Sprintf(`SELECT (%s)::UINTEGER AS g, %s AS d, count(*) %s GROUP BY ALL`, group(eventColumn), dayOfTime, evWhere)
@@ -233,7 +241,7 @@ func (s *Store) groups(ctx context.Context, scope policy.Scope, q query.Count, b
 		}
 		return &out[i].Value
 	}
-	err := s.read(ctx, func(c *conn) error {
+	err = s.read(ctx, func(c *conn) error {
 		if err := c.each(func(r *rows) {
 			at3(at[uint32](r, 0)).Daily[event.Day(at[int32](r, 1))-q.Period.From] = at[int64](r, 2)
 		}, daily); err != nil {
@@ -255,9 +263,10 @@ func (s *Store) groups(ctx context.Context, scope policy.Scope, q query.Count, b
 // sightings of one day. Where the conditions allow it, rows with the right
 // flag are counted. Named assets (sites, accounts, organisations) can have
 // several networks on a day and are always counted distinct.
-func (s *Store) dailyCount(scope policy.Scope, conds []query.Cond, by query.Dim) string {
+func (s *Store) dailyCount(scope policy.Scope, q query.Count, by query.Dim) string {
+	conds := q.Where
 	const exact = "count(DISTINCT asset)"
-	if !scope.All() || s.mixed.Load() { // a row that does not count here may carry the flag
+	if !scope.All() || s.mixed.Load() || q.Enrichment != 0 { // a row that does not count here may carry the flag
 		return exact
 	}
 	flag := firstOfClass

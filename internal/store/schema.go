@@ -206,8 +206,9 @@ func schemaSQL() []string {
 		`CREATE TABLE meta ("key" VARCHAR, "value" VARCHAR)`,
 		fmt.Sprintf(`INSERT INTO meta VALUES ('schema', '%d'), ('generation', '1')`, schemaVersion),
 		// The generations of table sighting, with the version of the reference data.
-		`CREATE TABLE generation (gen UINTEGER, enrichment UINTEGER, made TIMESTAMP, why VARCHAR)`,
-		`INSERT INTO generation VALUES (1, 1, NULL, 'first')`,
+		// upto is the newest delivery in it once a later one has taken its place.
+		`CREATE TABLE generation (gen UINTEGER, enrichment UINTEGER, made TIMESTAMP, why VARCHAR, upto UINTEGER)`,
+		`INSERT INTO generation VALUES (1, 1, NULL, 'first', NULL)`,
 	}
 	for _, t := range tables {
 		out = append(out, tableSQL(t.name, t.columns))
