@@ -225,8 +225,9 @@ func (s *Store) Withdraw(_ context.Context, d *query.Delivery) (again []uint32, 
 		}
 	}()
 	var n partCounts
-	done := false
+	known, done := false, false
 	if err := s.w.each(func(r *rows) {
+		known = true
 		done = r.str(0) == string(query.StateWithdrawn)
 		n = partCounts{received: uint32(at[int64](r, 1)), accepted: uint32(at[int64](r, 2)), duplicate: uint32(at[int64](r, 3)), quarantined: uint32(at[int64](r, 4)), outside: uint32(at[int64](r, 5))}
 	}, `SELECT state, received, accepted, duplicate, quarantined, outside FROM delivery WHERE seq = ?`, d.Seq); err != nil {
@@ -234,6 +235,11 @@ func (s *Store) Withdraw(_ context.Context, d *query.Delivery) (again []uint32, 
 	}
 	if done {
 		return nil, nil
+	}
+	if !known && s.pending[d.Seq] == nil && !slices.ContainsFunc(slices.Collect(maps.Keys(s.parts)), func(k partKey) bool { return k.delivery == d.Seq }) {
+		// Never loaded: there is nothing to take out.
+		s.complete.add(d.Seq)
+		return nil, errors.Join(s.writeDelivery(d, 0, query.StateWithdrawn, n), s.out["delivery"].flush())
 	}
 	if err := s.w.each(func(r *rows) { again = append(again, at[uint32](r, 0)) },
 		`SELECT seq FROM delivery WHERE feed = ? AND seq <> ? AND duplicate > 0 AND state = 'loaded' ORDER BY seq`, d.Feed, d.Seq); err != nil {
