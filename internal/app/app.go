@@ -63,6 +63,7 @@ type App struct {
 
 	arch   *archive.Archive
 	reg    *registry.Registry
+	doors  map[string]*intake.Service // by the way in
 	folder *intake.Folder
 	data   *enrichers
 	stats  *metrics
@@ -131,6 +132,9 @@ func Open(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (_ *App,
 		return nil, err
 	}
 	if err := a.openStore(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.openDoors(); err != nil {
 		return nil, err
 	}
 	inbox := cfg.Inbox

@@ -18,7 +18,20 @@ import (
 	"tocsin/internal/web"
 )
 
-// door returns the service that every delivery comes through.
+// openDoors makes the services that deliveries come through, one for each way
+// in, each with its own bounds.
+func (a *App) openDoors() error {
+	a.doors = map[string]*intake.Service{}
+	for _, via := range []string{viaImport, viaPush, viaFolder} {
+		d, err := a.door(via)
+		if err != nil {
+			return err
+		}
+		a.doors[via] = d
+	}
+	return nil
+}
+
 func (a *App) door(via string) (*intake.Service, error) {
 	cfg := intake.DefaultServiceConfig()
 	cfg.MaxBody = a.cfg.MaxBody
@@ -114,14 +127,10 @@ type folderSink struct{ app *App }
 
 // Ingest implements [intake.Sink].
 func (x folderSink) Ingest(ctx context.Context, r intake.Request) (intake.Receipt, error) {
-	d, err := x.app.door(viaFolder)
-	if err != nil {
-		return intake.Receipt{}, err
-	}
 	if r.By == "" {
 		r.By = "folder"
 	}
-	return d.Ingest(ctx, r)
+	return x.app.doors[viaFolder].Ingest(ctx, r)
 }
 
 // Ingest implements [web.Backend].
@@ -137,11 +146,7 @@ func (a *App) Ingest(ctx context.Context, s policy.Scope, r web.IngestRequest) (
 }
 
 func (a *App) ingest(ctx context.Context, via, by string, r web.IngestRequest) (query.Delivery, error) {
-	d, err := a.door(via)
-	if err != nil {
-		return query.Delivery{}, err
-	}
-	rec, err := d.Ingest(ctx, intake.Request{Feed: r.Feed, Format: r.Format, Name: r.Name, By: by, Body: r.Body})
+	rec, err := a.doors[via].Ingest(ctx, intake.Request{Feed: r.Feed, Format: r.Format, Name: r.Name, By: by, Body: r.Body})
 	switch {
 	case errors.Is(err, intake.ErrBusy):
 		return query.Delivery{}, fmt.Errorf("%w: %w", web.ErrBusy, err)
