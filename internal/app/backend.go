@@ -80,9 +80,22 @@ func (c counts) Breakdown(ctx context.Context, s policy.Scope, q query.Count, by
 	return g, err
 }
 
+// since fills in the first day that there is data of.
+func (a *App) since(p *figure.Params) error {
+	return a.with(func(st *store.Store) error {
+		if b, ok := st.Bounds(); ok {
+			p.Since = b.From
+		}
+		return nil
+	})
+}
+
 // Figures implements [web.Backend].
 func (a *App) Figures(ctx context.Context, s policy.Scope, p figure.Params) (figure.Document, error) {
 	p.Home, _ = a.reg.Home()
+	if err := a.since(&p); err != nil {
+		return figure.Document{}, err
+	}
 	return figure.EvaluateAll(ctx, counts{a}, s, p)
 }
 
@@ -93,6 +106,9 @@ func (a *App) Figure(ctx context.Context, s policy.Scope, id string, p figure.Pa
 		return figure.Figure{}, fmt.Errorf("figure %q: %w", id, query.ErrNotFound)
 	}
 	p.Home, _ = a.reg.Home()
+	if err := a.since(&p); err != nil {
+		return figure.Figure{}, err
+	}
 	return figure.Evaluate(ctx, counts{a}, s, def, p)
 }
 

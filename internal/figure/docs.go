@@ -26,7 +26,7 @@ is a new version, and every document names the version that it was made with.
 - **Partition**: the rows of a breakdown sum to the value. **Overlapping**: an asset may stand in several rows; the sum of the rows less the value is printed as
   the overlap.
 - **Change**: the value less that of the period of the same length just before, and the ratio of the two; no ratio where the earlier one is 0, and no change at all where
-  either period has no data.
+  either period has no data, or the earlier one begins before the first day that there is data of.
 - **No data**: a period in which no event of the class was delivered has no value. It is not printed as 0.
 - Network, organisation, sector, region and country come from reference data for the asset and day, never from what a report claims.
 

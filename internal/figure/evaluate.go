@@ -35,6 +35,14 @@ type Params struct {
 	By     query.Dim    // DimNone for no breakdown
 	Where  []query.Cond // narrows the figure; both these and the definition's hold
 	Home   string       // country code of the constituency; "" if not configured
+
+	// Since is the first day that there is data of, 0 if unknown. A period that
+	// begins before it is not compared with: its days without data are no zeros.
+	Since event.Day
+
+	// Enrichment is the version of the reference data that the figures are to
+	// rest on, as they stood under it; 0 is the newest.
+	Enrichment uint32
 }
 
 // Validate reports a period that cannot be counted.
@@ -75,7 +83,7 @@ type Figure struct {
 	Events     int64   `json:"events"`
 
 	Previous Previous `json:"previous"`
-	Change   *Change  `json:"change"` // null where one of the two has no data
+	Change   *Change  `json:"change"` // null where one of the two has no data, or the earlier not for all its days
 
 	Kinds     []PartValue `json:"kinds,omitzero"`
 	Shares    []PartValue `json:"shares,omitzero"`
@@ -91,6 +99,7 @@ type Figure struct {
 type Previous struct {
 	Period     query.Period `json:"period"`
 	NoData     bool         `json:"no_data"`
+	Partial    bool         `json:"partial,omitzero"` // it begins before there was any data
 	Value      *Number      `json:"value"`
 	Cumulative int64        `json:"cumulative_distinct"`
 	Events     int64        `json:"events"`
@@ -172,7 +181,7 @@ func Evaluate(ctx context.Context, c Counts, scope policy.Scope, def *Definition
 		return f, nil
 	}
 
-	q := query.Count{Period: p.Period, Class: def.Class, Where: where}
+	q := query.Count{Period: p.Period, Class: def.Class, Where: where, Enrichment: p.Enrichment}
 	// Deliveries come in between two questions; a partition that does not add
 	// up is asked again before it is believed.
 	for range 3 {
@@ -206,9 +215,9 @@ func Evaluate(ctx context.Context, c Counts, scope policy.Scope, def *Definition
 	}
 	if v.Events > 0 {
 		n := def.number(v, f.Days)
-		f.Previous = Previous{Period: q.Period, Value: &n, Cumulative: v.Distinct, Events: v.Events}
+		f.Previous = Previous{Period: q.Period, Partial: q.Period.From < p.Since, Value: &n, Cumulative: v.Distinct, Events: v.Events}
 	}
-	if !f.NoData && !f.Previous.NoData {
+	if !f.NoData && !f.Previous.NoData && !f.Previous.Partial {
 		f.Change = &Change{
 			Difference: Number{Sum: f.Value.Sum - f.Previous.Value.Sum, Days: f.Value.Days},
 			Ratio:      Ratio{Num: f.Value.Sum, Den: f.Previous.Value.Sum},

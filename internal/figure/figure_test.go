@@ -402,3 +402,26 @@ func TestDefinitions(t *testing.T) {
 	}
 	golden(t, "../../docs/metrics.md", b.Bytes())
 }
+
+// A period before the first day with data is no base to compare with.
+func TestChangeNeedsAWholePeriod(t *testing.T) {
+	t.Parallel()
+	period := query.Period{From: day("2026-11-03"), To: day("2026-11-04")}
+	for _, tt := range []struct {
+		since  string
+		change bool
+	}{
+		{"2026-10-01", true},
+		{"2026-11-01", true},
+		{"2026-11-02", false},
+	} {
+		def, _ := figure.Lookup("infected-addresses")
+		f, err := figure.Evaluate(t.Context(), village(), policy.Local(), def, figure.Params{Period: period, Home: "XS", Since: day(tt.since)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (f.Change != nil) != tt.change || f.Previous.Partial == tt.change || f.Previous.Value == nil {
+			t.Errorf("data since %s: change %v, previous %+v", tt.since, f.Change, f.Previous)
+		}
+	}
+}

@@ -88,6 +88,9 @@ type periodForm struct {
 	Any      bool
 	Hidden   []field
 	Presets  []navItem
+
+	Outside          int // days before the first or after the last with data
+	DataFrom, DataTo string
 }
 
 type field struct{ Name, Value string }
@@ -105,13 +108,18 @@ func newPeriodForm(path string, v url.Values, p query.Period, st Status, drop ..
 			}
 		}
 	}
-	last := event.DayFrom(st.Now)
-	if st.HasData {
-		last = st.DataTo
+	if st.HasData && !f.Any {
+		if out := max(0, min(p.To+1, st.DataFrom)-p.From) + max(0, p.To-max(p.From-1, st.DataTo)); out > 0 {
+			f.Outside = int(out)
+			f.DataFrom, f.DataTo = st.DataFrom.String(), st.DataTo.String()
+		}
 	}
-	t := last.Time()
-	first := func(t time.Time, months int) event.Day {
-		return event.DayFrom(time.Date(t.Year(), t.Month()+time.Month(months), 1, 0, 0, 0, 0, time.UTC))
+	last := lastDay(st)
+	this, before := month(last, 0), month(last, -1)
+	name := func(m query.Period) string { return m.From.Time().Format("January 2006") }
+	thisName := name(this)
+	if this.To > last {
+		this.To, thisName = last, thisName+" so far"
 	}
 	for _, x := range []struct {
 		text string
@@ -120,9 +128,9 @@ func newPeriodForm(path string, v url.Values, p query.Period, st Status, drop ..
 		{"last day", query.Period{From: last, To: last}},
 		{"7 days", query.Period{From: last - 6, To: last}},
 		{"30 days", query.Period{From: last - 29, To: last}},
-		{"this month", query.Period{From: first(t, 0), To: first(t, 1) - 1}},
-		{"last month", query.Period{From: first(t, -1), To: first(t, 0) - 1}},
-		{"12 months", query.Period{From: first(t, -11), To: first(t, 1) - 1}},
+		{name(before), before},
+		{thisName, this},
+		{"12 months", query.Period{From: month(last, -11).From, To: this.To}},
 	} {
 		w := with(v, func(w url.Values) {
 			w.Del("page")
@@ -236,7 +244,7 @@ func moved(f *figure.Figure) string {
 
 func (s *Server) overview(c *call) error {
 	ctx := c.r.Context()
-	v, err := parseQuery(c.r.URL.RawQuery, dimParams("from", "to")...)
+	v, err := parseQuery(c.r.URL.RawQuery, dimParams("from", "to", "by", "enrichment")...)
 	if err != nil {
 		return err
 	}
@@ -328,7 +336,7 @@ func (s *Server) figure(c *call) error {
 	if !ok {
 		return errNoPage
 	}
-	v, err := parseQuery(c.r.URL.RawQuery, dimParams("from", "to", "by")...)
+	v, err := parseQuery(c.r.URL.RawQuery, dimParams("from", "to", "by", "enrichment")...)
 	if err != nil {
 		return err
 	}

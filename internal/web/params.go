@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"tocsin/internal/event"
@@ -131,13 +132,44 @@ func addConds(v url.Values, cs []query.Cond) {
 	}
 }
 
-// periodOf reads from and to. Without them it is the last thirty days with
-// data.
-func periodOf(v url.Values, st Status) (query.Period, error) {
-	last := event.DayFrom(st.Now)
+// lastDay is the last day with data; today while there is none.
+func lastDay(st Status) event.Day {
 	if st.HasData {
-		last = st.DataTo
+		return st.DataTo
 	}
+	return event.DayFrom(st.Now)
+}
+
+// month returns the first and the last day of the month that is n months after
+// that of d.
+func month(d event.Day, n int) query.Period {
+	t := d.Time()
+	first := func(n int) event.Day {
+		return event.DayFrom(time.Date(t.Year(), t.Month()+time.Month(n), 1, 0, 0, 0, 0, time.UTC))
+	}
+	return query.Period{From: first(n), To: first(n+1) - 1}
+}
+
+// fullMonth is the last month that data covers from its first to its last day;
+// while there is none, the last days with data, thirty at most.
+func fullMonth(st Status) query.Period {
+	last := lastDay(st)
+	m := month(last, 0)
+	if m.To > last {
+		m = month(last, -1)
+	}
+	if st.HasData && st.DataFrom <= m.From {
+		return m
+	}
+	p := query.Period{From: last - 29, To: last}
+	if st.HasData {
+		p.From = max(p.From, st.DataFrom)
+	}
+	return p
+}
+
+// periodOf reads from and to; the period without them is the caller's.
+func periodOf(v url.Values, st Status, def query.Period) (query.Period, error) {
 	var p query.Period
 	var err error
 	from, to := v.Get("from"), v.Get("to")
@@ -153,11 +185,11 @@ func periodOf(v url.Values, st Status) (query.Period, error) {
 	}
 	switch {
 	case from == "" && to == "":
-		p = query.Period{From: last - 29, To: last}
+		p = def
 	case from == "":
 		p.From = p.To - 29
 	case to == "":
-		p.To = max(last, p.From)
+		p.To = max(lastDay(st), p.From)
 	}
 	if err := (figure.Params{Period: p}).Validate(); err != nil {
 		return p, fmt.Errorf("%w: %w", ErrBadRequest, err)
@@ -172,7 +204,7 @@ var always = query.Period{From: event.DayOf(event.MinTime), To: event.DayOf(even
 func figureParams(v url.Values, st Status) (figure.Params, error) {
 	p := figure.Params{Home: st.Home}
 	var err error
-	if p.Period, err = periodOf(v, st); err != nil {
+	if p.Period, err = periodOf(v, st, fullMonth(st)); err != nil {
 		return p, err
 	}
 	if p.Where, err = condsOf(v); err != nil {
@@ -184,6 +216,13 @@ func figureParams(v url.Values, st Status) (figure.Params, error) {
 			return p, fmt.Errorf("%w: by=%s: want one of %v", ErrBadRequest, s, query.Dims)
 		}
 		p.By = by
+	}
+	if s := v.Get("enrichment"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 32)
+		if err != nil || n == 0 {
+			return p, fmt.Errorf("%w: enrichment=%s: want the number of a version of the reference data", ErrBadRequest, s)
+		}
+		p.Enrichment = uint32(n)
 	}
 	return p, nil
 }
@@ -228,12 +267,13 @@ func eventsParams(v url.Values, st Status) (query.Events, int, error) {
 	return q, page, err
 }
 
-// eventsPeriod is [periodOf]; a list may also ask for all days.
+// eventsPeriod is [periodOf] with the last thirty days, so that the newest are
+// among them; a list may also ask for all days.
 func eventsPeriod(v url.Values, st Status) (query.Period, error) {
 	if v.Get("from") == always.From.String() && v.Get("to") == always.To.String() {
 		return always, nil
 	}
-	return periodOf(v, st)
+	return periodOf(v, st, query.Period{From: lastDay(st) - 29, To: lastDay(st)})
 }
 
 // pageOf reads page and limit into a limit and an offset.
