@@ -435,13 +435,15 @@ type feedsSetCmd struct {
 	Format     *string `help:"The format of its deliveries."`
 	Marking    *string `help:"CLEAR, GREEN, AMBER, AMBER+STRICT or RED, for rows that carry none."`
 	Historical *bool   `help:"Rows may be of any age." negatable:""`
+
+	Limit map[string]int64 `help:"Its own budgets, such as rows=100000: bytes, line, rows, columns, depth, ratio." placeholder:"NAME=N"`
 }
 
 // Run sets a feed up.
 func (c feedsSetCmd) Run(ctx context.Context, g *globals) error {
 	return with(ctx, g, func(x *client) error {
 		var f query.Feed
-		if err := x.do(ctx, http.MethodPut, "/api/v1/feeds/"+url.PathEscape(c.Feed), nil, web.FeedSettings{Format: c.Format, Marking: c.Marking, Historical: c.Historical}, &f); err != nil {
+		if err := x.do(ctx, http.MethodPut, "/api/v1/feeds/"+url.PathEscape(c.Feed), nil, web.FeedSettings{Format: c.Format, Marking: c.Marking, Historical: c.Historical, Limits: c.Limit}, &f); err != nil {
 			return err
 		}
 		if g.JSON {

@@ -86,7 +86,7 @@ func (a *App) take(ctx context.Context, batch []SimulatedDelivery) error {
 			f, _ := a.reg.Feed(d.Feed)
 			lines[i] = archive.Line{Kind: archive.KindDelivery, At: d.Received, By: viaDemo, Delivery: &archive.Delivery{
 				Feed: d.Feed, Format: d.Format, Report: d.Report, Name: d.Name, SHA256: c.SHA256, Size: c.Size, Intake: viaDemo,
-				Marking: f.Marking, Historical: f.Historical, Enrichment: a.reg.Enrichment(), Versions: map[string]string{"tocsin": a.version},
+				Marking: f.Marking, Historical: f.Historical, Enrichment: a.reg.Enrichment(), Versions: map[string]string{"tocsin": a.version}, Limits: f.Limits,
 			}}
 			return nil
 		})

@@ -83,7 +83,7 @@ func (x sink) Ingest(ctx context.Context, r intake.Request) (intake.Receipt, err
 	}
 	ls, err := a.arch.Append(ctx, archive.Line{Kind: archive.KindDelivery, By: r.By, Delivery: &archive.Delivery{
 		Feed: r.Feed, Format: r.Format, Report: report, Name: r.Name, SHA256: c.SHA256, Size: c.Size, Intake: x.via,
-		Marking: feed.Marking, Historical: feed.Historical, Enrichment: a.reg.Enrichment(), Versions: map[string]string{"tocsin": a.version},
+		Marking: feed.Marking, Historical: feed.Historical, Enrichment: a.reg.Enrichment(), Versions: map[string]string{"tocsin": a.version}, Limits: feed.Limits,
 	}})
 	if err != nil {
 		return intake.Receipt{}, unavailable(err)

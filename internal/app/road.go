@@ -425,19 +425,35 @@ func (r *road) open(w *waiting, pool *decode.Pool) error {
 		m = event.Red // what is not marked is for the team alone
 	}
 	w.from = max(w.line.Enrichment, r.app.reg.Reenriched())
-	lim := r.app.cfg.Limits
+	lim := limits(r.app.cfg.Limits, w.line.Limits)
 	lim.Pool = pool
 	src := decode.Source{
 		Feed: w.line.Feed, Format: w.line.Format, Report: w.line.Report, Name: w.line.Name, Delivery: w.d.Seq,
 		Received: w.d.At, Marking: m, Historical: w.line.Historical, Confidence: event.NoConfidence,
 	}
-	w.next, w.stop = pull(f.Parts(body, src, lim))
+	w.next, w.stop = iter.Pull2(f.Parts(body, src, lim))
 	return nil
 }
 
-// pull is [iter.Pull2] with the error where Go expects it.
-func pull(seq iter.Seq2[*decode.Part, error]) (func() (*decode.Part, error, bool), func()) {
-	return iter.Pull2(seq)
+// limits lays a feed's own budgets over the program's.
+func limits(lim decode.Limits, own map[string]int64) decode.Limits {
+	for k, n := range own {
+		switch k {
+		case "bytes":
+			lim.Bytes = n
+		case "line":
+			lim.Line = int(n)
+		case "rows":
+			lim.Rows = n
+		case "columns":
+			lim.Columns = int(n)
+		case "depth":
+			lim.Depth = int(n)
+		case "ratio":
+			lim.Ratio = int(n)
+		}
+	}
+	return lim
 }
 
 func (r *road) refuse(w *waiting, reason string, err error) *work {

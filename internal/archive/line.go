@@ -61,6 +61,7 @@ type Delivery struct {
 	Historical bool              `json:"historical,omitzero"` // rows may be of any age
 	Enrichment uint32            `json:"enrichment"`          // version of the reference data and organisations
 	Versions   map[string]string `json:"versions,omitzero"`   // program, format, rules: name to version
+	Limits     map[string]int64  `json:"limits,omitzero"`     // the feed's own budgets at that time: name to number
 }
 
 // ID is the delivery's name in pages and commands.

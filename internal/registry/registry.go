@@ -50,7 +50,16 @@ type Feed struct {
 	Format     string `json:"format,omitzero"` // "" where each delivery's name says it
 	Marking    string `json:"marking"`         // of rows that carry none
 	Historical bool   `json:"historical"`      // rows may be of any age
+
+	// Limits are budgets of the feed's deliveries that differ from the
+	// program's, by the names in [LimitNames].
+	Limits map[string]int64 `json:"limits,omitzero"`
 }
+
+// LimitNames are the budgets that a feed can have of its own: bytes and rows
+// of a delivery after decompression, bytes of a line, columns of a table,
+// nesting of JSON, and unpacked bytes for one packed byte.
+var LimitNames = []string{"bytes", "line", "rows", "columns", "depth", "ratio"}
 
 // Refdata says what a table of reference data is.
 type Refdata struct {
@@ -358,6 +367,11 @@ func NewToken(t Token, days int, now time.Time) (Token, string, error) {
 func CheckFeed(f Feed) error {
 	if m, ok := event.ParseMarking(f.Marking); !ok || m == event.Unmarked {
 		return fmt.Errorf("marking %q of feed %s: use CLEAR, GREEN, AMBER, AMBER+STRICT or RED", f.Marking, f.Name)
+	}
+	for k, n := range f.Limits {
+		if !slices.Contains(LimitNames, k) || n <= 0 || n > 1<<40 {
+			return fmt.Errorf("limit %s=%d of feed %s: the limits are %s, each a number above 0", k, n, f.Name, strings.Join(LimitNames, ", "))
+		}
 	}
 	return nil
 }

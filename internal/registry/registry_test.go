@@ -104,3 +104,21 @@ func TestTokens(t *testing.T) {
 		t.Error("a token for longer than a year")
 	}
 }
+
+func TestCheckFeed(t *testing.T) {
+	for _, tt := range []struct {
+		f  Feed
+		ok bool
+	}{
+		{Feed{Name: "a", Marking: "AMBER"}, true},
+		{Feed{Name: "a", Marking: "AMBER", Limits: map[string]int64{"rows": 10}}, true},
+		{Feed{Name: "a"}, false},
+		{Feed{Name: "a", Marking: "PINK"}, false},
+		{Feed{Name: "a", Marking: "AMBER", Limits: map[string]int64{"rows": 0}}, false},
+		{Feed{Name: "a", Marking: "AMBER", Limits: map[string]int64{"shoes": 2}}, false},
+	} {
+		if err := CheckFeed(tt.f); (err == nil) != tt.ok {
+			t.Errorf("%+v: %v", tt.f, err)
+		}
+	}
+}

@@ -230,6 +230,9 @@ type FeedSettings struct {
 	Format     *string `json:"format,omitzero"`
 	Marking    *string `json:"marking,omitzero"`
 	Historical *bool   `json:"historical,omitzero"`
+	// Limits are the feed's own budgets, instead of those it had: bytes, line,
+	// rows, columns, depth, ratio.
+	Limits map[string]int64 `json:"limits,omitzero"`
 }
 
 // TokenRequest says what a new token may do.
