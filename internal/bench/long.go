@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"tocsin/internal/app"
+	"tocsin/internal/event"
+	"tocsin/internal/figure"
+	"tocsin/internal/policy"
+	"tocsin/internal/query"
+	"tocsin/internal/sim"
+	"tocsin/internal/store"
+)
+
+// long loads all rows, a day at a time, and says what each million costs with
+// its checkpoint, what memory and disk it takes, and how fast figures are over
+// all of it while loading goes on. What making the reports costs is measured
+// on its own thread and subtracted.
+func long(ctx context.Context, b *bench) error {
+	m, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(m.dir) //nolint:errcheck // temporary
+	defer m.close()
+	stop := peaks(ctx)
+	var gen meter
+	var costs []float64
+	begun, total, loaded := time.Now(), 0.0, int64(0)
+	for n := range days {
+		deliveries, err := b.mixed(n)
+		if err != nil {
+			return err
+		}
+		cpu := processCPU() - gen.spent()
+		if err := m.feed(ctx, metered(&gen, deliveries)); err != nil {
+			return err
+		}
+		if err := m.loaded(ctx); err != nil {
+			return err
+		}
+		if err := m.checkpoint(); err != nil {
+			return err
+		}
+		cpu = processCPU() - gen.spent() - cpu
+		total += cpu
+		have, err := m.events()
+		if err != nil {
+			return err
+		}
+		costs = append(costs, cpu/float64(have-loaded)*1e6)
+		loaded = have
+	}
+	wall := time.Since(begun).Seconds()
+	anon, res := stop()
+	b.print("long.events", float64(loaded), "events")
+	b.print("long.per_cpu_second", float64(loaded)/total, "events/cpu-s")
+	b.print("long.per_second", float64(loaded)/wall, "events/s")
+	b.print("long.generator", gen.spent()/float64(loaded)*1e6, "cpu-us/event")
+	for i, c := range costs {
+		b.print(fmt.Sprintf("long.cost.%02d", i+1), c, "cpu-us/event")
+	}
+	b.print("long.cost.20th_to_2nd", costs[19]/costs[1], "ratio")
+	b.print("long.cost.last_five_to_first_five", median(costs[15:])/median(costs[:5]), "ratio")
+	b.print("long.memory.anonymous_peak", float64(anon)/(1<<20), "MiB")
+	b.print("long.memory.resident_peak", float64(res)/(1<<20), "MiB")
+	for _, part := range []string{"archive", "store"} {
+		n, err := size(filepath.Join(m.dir, part))
+		if err != nil {
+			return err
+		}
+		b.print("long.disk."+part, float64(n)/float64(loaded), "bytes/event")
+	}
+	return figures(ctx, b, m)
+}
+
+// evaluation is a figure's times.
+type evaluation struct {
+	ms   []float64
+	last figure.Figure
+}
+
+// maxAsking bounds the time that figures are asked for while loading goes on.
+const maxAsking = 90 * time.Second
+
+// figures times every figure of the overview over all days that long has
+// loaded, while another feed's day is being loaded, and compares it with the
+// same figure counted from the rows.
+func figures(ctx context.Context, b *bench, m *machine) error {
+	from := event.DayFrom(day(0))
+	p := figure.Params{Period: query.Period{From: from, To: from + days - 1}, Home: sim.Home}
+	before, err := m.events()
+	if err != nil {
+		return err
+	}
+	load, halt := context.WithCancel(ctx)
+	defer halt()
+	var wg sync.WaitGroup
+	var failed error
+	wg.Go(func() {
+		var gen meter
+		more := sim.Sinkhole(sim.SinkholeConfig{Seed: 1, From: day(days), Rows: b.cfg.delta, PerDay: max(b.cfg.rows/days, b.cfg.delta)})
+		if err := m.feed(load, metered(&gen, more)); err != nil && load.Err() == nil {
+			failed = err
+		}
+	})
+	begun := time.Now()
+	times := make([]evaluation, len(figure.Definitions))
+	overview := []float64{}
+	for i := range b.cfg.evals {
+		sum := 0.0
+		for j := range figure.Definitions {
+			at := time.Now()
+			f, err := m.Figure(ctx, policy.Local(), figure.Definitions[j].ID, p)
+			if err != nil {
+				halt()
+				wg.Wait()
+				return err
+			}
+			ms := time.Since(at).Seconds() * 1000
+			sum += ms
+			times[j].ms, times[j].last = append(times[j].ms, ms), f
+		}
+		if overview = append(overview, sum); i >= 4 && time.Since(begun) > maxAsking {
+			break
+		}
+	}
+	took := time.Since(begun).Seconds()
+	after, err := m.events()
+	halt()
+	wg.Wait()
+	if err := errors.Join(err, failed); err != nil {
+		return err
+	}
+	b.print("figure.evaluations", float64(len(overview)), "each")
+	b.print("figure.loading_meanwhile", float64(after-before)/took, "events/s")
+	b.print("figure.overview.p50", quantile(overview, 0.5), "ms")
+	b.print("figure.overview.p95", quantile(overview, 0.95), "ms")
+	if err := m.loaded(ctx); err != nil {
+		return err
+	}
+	for j := range figure.Definitions {
+		def, t := &figure.Definitions[j], times[j]
+		name := "figure." + def.ID
+		b.print(name+".p50", quantile(t.ms, 0.5), "ms")
+		b.print(name+".p95", quantile(t.ms, 0.95), "ms")
+		at := time.Now()
+		raw, err := figure.Evaluate(ctx, rawCounts{m.App}, policy.Local(), def, p)
+		if err != nil {
+			return err
+		}
+		ms := time.Since(at).Seconds() * 1000
+		b.print(name+".raw", ms, "ms")
+		b.print(name+".raw_to_p95", ms/quantile(t.ms, 0.95), "ratio")
+		same, err := equal(t.last, raw)
+		if err != nil {
+			return err
+		}
+		if b.print(name+".equals_raw", same, "1=yes"); same != 1 {
+			return fmt.Errorf("%s differs from its raw query", def.ID)
+		}
+	}
+	for _, by := range []query.Dim{query.DimOrganisation, query.DimFamily} {
+		p.By = by
+		at := time.Now()
+		if _, err := m.Figure(ctx, policy.Local(), "infected-addresses", p); err != nil {
+			return err
+		}
+		b.print("figure.infected-addresses.by_"+string(by), time.Since(at).Seconds()*1000, "ms")
+	}
+	return nil
+}
+
+// equal is 1 if two figures are the same to the byte.
+func equal(a, b figure.Figure) (float64, error) {
+	x, err := json.Marshal(a)
+	if err != nil {
+		return 0, err
+	}
+	y, err := json.Marshal(b)
+	if err != nil || !bytes.Equal(x, y) {
+		return 0, err
+	}
+	return 1, nil
+}
+
+// rawCounts answers from the events themselves.
+type rawCounts struct{ app *app.App }
+
+var _ figure.Counts = rawCounts{}
+
+// Count implements [figure.Counts].
+func (c rawCounts) Count(ctx context.Context, s policy.Scope, q query.Count) (v query.Value, err error) {
+	err = c.app.Store(func(st *store.Store) error { v, err = st.CountBy(ctx, s, q, store.PlanRaw); return err })
+	return v, err
+}
+
+// Breakdown implements [figure.Counts].
+func (c rawCounts) Breakdown(ctx context.Context, s policy.Scope, q query.Count, by query.Dim) (g []query.Group, err error) {
+	err = c.app.Store(func(st *store.Store) error { g, err = st.BreakdownBy(ctx, s, q, by, store.PlanRaw); return err })
+	return g, err
+}

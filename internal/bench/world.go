@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"runtime"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"tocsin/internal/app"
+	"tocsin/internal/policy"
+	"tocsin/internal/query"
+	"tocsin/internal/sim"
+	"tocsin/internal/store"
+	"tocsin/internal/web"
+)
+
+// firstDay is the first day of all simulated reports.
+var firstDay = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+
+// days is how many days the long load has: each is a twentieth of its rows.
+const days = 20
+
+// ahead is how many deliveries may be acked and not yet decoded.
+const ahead = 32
+
+// machine is the program, running.
+type machine struct {
+	*app.App
+	dir  string
+	stop context.CancelFunc
+	done chan error
+}
+
+// open makes a data directory with the reference data of the simulated
+// sinkhole and country, and starts the program on it.
+func (b *bench) open(ctx context.Context) (*machine, error) {
+	m := &machine{dir: b.folder(), done: make(chan error, 1)}
+	cfg := app.DefaultConfig(m.dir)
+	cfg.Inbox, cfg.Home, cfg.HomeName = "-", sim.Home, "Simuland"
+	var err error
+	if m.App, err = app.Open(ctx, b.log, cfg, app.Deps{}); err != nil {
+		return nil, err
+	}
+	run, stop := context.WithCancel(ctx)
+	m.stop = stop
+	go func() { m.done <- m.Run(run) }()
+	country, err := b.country(0)
+	if err != nil {
+		m.close()
+		return nil, err
+	}
+	prefixes, organisations := sim.SinkholeReference()
+	prefixes = append(prefixes, rowsOf(country.Prefixes())...)
+	organisations = append(organisations, rowsOf(country.Organisations())...)
+	if err = m.ImportRefdata(ctx, policy.Local(), "simulated prefixes", bytes.NewReader(prefixes)); err == nil {
+		_, err = m.ImportOrganisations(ctx, policy.Local(), bytes.NewReader(organisations))
+	}
+	if err == nil { // the tables are built when they are first asked for
+		_, err = m.Labels(ctx, policy.Local(), query.DimASN, []string{"64512"})
+	}
+	if err != nil {
+		m.close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// rowsOf returns a table without its header.
+func rowsOf(table []byte) []byte {
+	_, rows, _ := bytes.Cut(table, []byte("\n"))
+	return rows
+}
+
+func (m *machine) close() {
+	m.stop()
+	<-m.done
+	m.Close()
+}
+
+// loaded returns when everything acked is in the store.
+func (m *machine) loaded(ctx context.Context) error {
+	if err := m.Settled(ctx); err != nil {
+		return fmt.Errorf("wait until everything is loaded: %w", err)
+	}
+	return nil
+}
+
+// checkpoint moves the store's log into its file.
+func (m *machine) checkpoint() error {
+	return m.Store(func(st *store.Store) error { return st.Checkpoint() })
+}
+
+// events returns how many events are in the store.
+func (m *machine) events() (n int64, err error) {
+	err = m.Store(func(st *store.Store) error { n, _ = st.Totals(); return nil })
+	return n, err
+}
+
+// take acks one delivery.
+func (m *machine) take(ctx context.Context, d sim.Delivery) error {
+	_, err := m.Ingest(ctx, policy.Local(), web.IngestRequest{Feed: d.Feed, Format: d.Format, Name: d.Name, Body: bytes.NewReader(d.Bytes)})
+	return err
+}
+
+// feed acks deliveries as fast as the road takes them.
+func (m *machine) feed(ctx context.Context, deliveries iter.Seq[sim.Delivery]) error {
+	for d := range deliveries {
+		if err := m.take(ctx, d); err != nil {
+			return err
+		}
+		for {
+			s, err := m.Status(ctx, policy.Local())
+			if err != nil {
+				return err
+			}
+			if s.Waiting < ahead {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(2 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+// day returns firstDay and the days after it.
+func day(n int) time.Time { return firstDay.AddDate(0, 0, n) }
+
+// country returns one day of the simulated country: reports of all kinds.
+func (b *bench) country(n int) (*sim.Country, error) {
+	return sim.New(sim.Config{Seed: 1, From: day(n), To: day(n), Rows: max(b.cfg.rows/days/50, 100)})
+}
+
+// mixed yields one day of the sinkhole, with the country's reports of that day
+// between its own.
+func (b *bench) mixed(n int) (iter.Seq[sim.Delivery], error) {
+	c, err := b.country(n)
+	if err != nil {
+		return nil, err
+	}
+	rows := b.cfg.rows / days
+	return func(yield func(sim.Delivery) bool) {
+		others := slices.Collect(c.Deliveries())
+		each := max(len(others)*b.cfg.delta/rows, 1)
+		for d := range sim.Sinkhole(sim.SinkholeConfig{Seed: 1, From: day(n), Total: rows, Rows: b.cfg.delta, PerDay: rows}) {
+			if !yield(d) {
+				return
+			}
+			for range min(each, len(others)) {
+				if !yield(others[0]) {
+					return
+				}
+				others = others[1:]
+			}
+		}
+		for _, d := range others {
+			if !yield(d) {
+				return
+			}
+		}
+	}, nil
+}
+
+// meter tells what making the reports costs, so that it can be subtracted.
+type meter struct {
+	mu  sync.Mutex
+	cpu float64
+}
+
+func (m *meter) add(s float64) { m.mu.Lock(); m.cpu += s; m.mu.Unlock() }
+
+func (m *meter) spent() float64 { m.mu.Lock(); defer m.mu.Unlock(); return m.cpu }
+
+// metered yields what seq yields. It makes each value on a thread of its own
+// and notes that thread's CPU time; at most one is made ahead.
+func metered[T any](m *meter, seq iter.Seq[T]) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		out, quit := make(chan T), make(chan struct{})
+		go func() {
+			runtime.LockOSThread() // not unlocked: the thread ends with the goroutine
+			defer close(out)
+			at := threadCPU()
+			for v := range seq {
+				now := threadCPU()
+				m.add(now - at)
+				select {
+				case out <- v:
+				case <-quit:
+					return
+				}
+				at = threadCPU()
+			}
+		}()
+		defer func() {
+			close(quit)
+			for range out { //nolint:revive // until the maker has ended
+			}
+		}()
+		for v := range out {
+			if !yield(v) {
+				return
+			}
+		}
+	}
+}
+
+// kept are deliveries made beforehand. Their bytes stand outside the Go heap:
+// inside, they would make the collector's work look rarer than it is.
+type kept struct {
+	list []sim.Delivery
+	mem  [][]byte
+}
+
+func keep(deliveries iter.Seq[sim.Delivery]) (*kept, error) {
+	k := &kept{}
+	for d := range deliveries {
+		b, err := syscall.Mmap(-1, 0, len(d.Bytes), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+		if err != nil {
+			k.free()
+			return nil, fmt.Errorf("memory for simulated reports: %w", err)
+		}
+		copy(b, d.Bytes)
+		d.Bytes = b
+		k.mem, k.list = append(k.mem, b), append(k.list, d)
+	}
+	return k, nil
+}
+
+func (k *kept) all() iter.Seq[sim.Delivery] { return slices.Values(k.list) }
+
+func (k *kept) free() {
+	for _, b := range k.mem {
+		_ = syscall.Munmap(b)
+	}
+}
