@@ -397,12 +397,34 @@ func (a *App) Sources(context.Context, policy.Scope) ([]web.Source, error) {
 	}
 	out := []web.Source{}
 	for _, x := range e.Tables().Sources() {
-		out = append(out, web.Source{Name: x.Name, Licence: x.Licence, Attribution: x.Attribution, Date: x.Date, SHA256: x.SHA256})
+		s := web.Source{Name: x.Name, Licence: x.Licence, Attribution: x.Attribution, Date: x.Date, SHA256: x.SHA256}
+		if t := a.reg.TableOf(x.SHA256); t.Source == "operator" {
+			s = operators(s, t)
+		}
+		out = append(out, s)
 	}
 	if v := e.Organisations().Version(); v != "" {
-		out = append(out, web.Source{Name: "organisations and networks", Licence: "the operator's own", SHA256: v})
+		out = append(out, operators(web.Source{Name: "organisations and networks", SHA256: v}, a.reg.TableOf(v)))
 	}
 	return out, nil
+}
+
+// operators says of a table that the operator brought it, and when, where it
+// does not say more itself.
+func operators(s web.Source, t registry.Table) web.Source {
+	if t.Name != "" {
+		s.Name = t.Name + ", " + s.Name
+	}
+	if s.Licence == "" {
+		s.Licence = "the operator's own"
+	}
+	if s.Attribution == "" {
+		s.Attribution = "loaded by " + t.By
+	}
+	if s.Date == "" && !t.At.IsZero() {
+		s.Date = "loaded " + t.At.UTC().Format(time.DateOnly)
+	}
+	return s
 }
 
 // admin refuses whoever may not change things.
@@ -470,6 +492,9 @@ func (a *App) SetFeed(ctx context.Context, s policy.Scope, f web.FeedSettings) (
 	}
 	if f.Historical != nil {
 		x.Historical = *f.Historical
+	}
+	if f.Limits != nil {
+		x.Limits = f.Limits
 	}
 	if err := registry.CheckFeed(x); err != nil {
 		return query.Feed{}, fmt.Errorf("%w: %w", web.ErrBadRequest, err)

@@ -63,7 +63,7 @@ var LimitNames = []string{"bytes", "line", "rows", "columns", "depth", "ratio"}
 
 // Refdata says what a table of reference data is.
 type Refdata struct {
-	Source  string `json:"source"`  // embedded, mmdb or csv
+	Source  string `json:"source"`  // embedded or operator
 	Version string `json:"version"` // of the table
 	Name    string `json:"name,omitzero"`
 }
@@ -113,13 +113,21 @@ type Enrichment struct {
 	Tables        []string // SHA-256 of the tables, each laid over those before
 }
 
+// Table tells where a content came from that annotations are made of.
+type Table struct {
+	Refdata           // empty for a list of organisations
+	At      time.Time // when it was journalled
+	By      string
+}
+
 // Registry is the state. It is safe for concurrent use.
 type Registry struct {
 	mu          sync.RWMutex
 	feeds       map[string]Feed
 	tokens      map[string]*Token
 	hashes      map[string]*Token
-	enrichments []Enrichment // of version i+1
+	enrichments []Enrichment     // of version i+1
+	tables      map[string]Table // by content
 	reenriched  uint32
 	withdrawn   map[uint32]string
 	home, name  string
@@ -129,7 +137,7 @@ type Registry struct {
 // New returns the registry of an empty journal: the version 1 of enrichment
 // knows nothing.
 func New() *Registry {
-	return &Registry{feeds: map[string]Feed{}, tokens: map[string]*Token{}, hashes: map[string]*Token{}, enrichments: []Enrichment{{}}, withdrawn: map[uint32]string{}}
+	return &Registry{feeds: map[string]Feed{}, tokens: map[string]*Token{}, hashes: map[string]*Token{}, enrichments: []Enrichment{{}}, tables: map[string]Table{}, withdrawn: map[uint32]string{}}
 }
 
 // Apply takes the next line. Data that cannot be read is an error; the
@@ -166,12 +174,16 @@ func (r *Registry) Apply(l Line) error {
 		e := r.latest()
 		if len(l.Contents) > 0 {
 			e.Organisations = l.Contents[0]
+			r.tables[l.Contents[0]] = Table{At: l.At, By: l.By}
 		}
 		r.enrichments = append(r.enrichments, e)
 	case KindRefdata:
 		var d Refdata
 		if err := read(&d); err != nil {
 			return err
+		}
+		for _, sha := range l.Contents {
+			r.tables[sha] = Table{d, l.At, l.By}
 		}
 		e := r.latest()
 		if d.Source == "embedded" { // the ground; an operator's tables lie over it
@@ -242,6 +254,14 @@ func (r *Registry) EnrichmentOf(version uint32) (Enrichment, bool) {
 		return Enrichment{}, false
 	}
 	return r.enrichments[version-1], true
+}
+
+// TableOf tells where a content came from; zero if it is none of reference
+// data.
+func (r *Registry) TableOf(sha string) Table {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.tables[sha]
 }
 
 // Reenriched returns the newest version that annotations of everything were

@@ -562,6 +562,9 @@ func newEventRow(e *query.Event) eventRow {
 	if r.What == "" {
 		r.What = e.Identifier
 	}
+	if r.What == "" {
+		r.What = e.Type.String()
+	}
 	return r
 }
 
@@ -694,6 +697,8 @@ type eventView struct {
 	Class    string
 	Taxonomy string
 	Side     string
+	Row1     eventRow // as in a list
+	Other    string   // the other end's address or name
 	Asset    string
 	SameHref string
 	Ends     []endRow
@@ -757,6 +762,14 @@ func (s *Server) event(c *call) error {
 	}
 	if (e.Note.Asset.Key != event.ID{}) {
 		v.SameHref = "/events?asset=" + e.Note.Asset.Key.String()
+	}
+	v.Row1 = newEventRow(&e)
+	other := &e.Destination
+	if e.Subject.Side == event.SideDestination {
+		other = &e.Source
+	}
+	if v.Other = other.FQDN; v.Other == "" && other.IP.IsValid() {
+		v.Other = other.IP.String()
 	}
 	v.RawCut = len(raw) > maxShownRow
 	v.Raw = visible(string(raw[:min(len(raw), maxShownRow)]))

@@ -132,7 +132,7 @@ func (s *Server) load() error {
 		}
 	}
 	funcs := template.FuncMap{
-		"vis": visible, "defang": defang, "clip": clip,
+		"vis": visible, "defang": defang, "clip": clip, "cut": cut,
 		"int":     func(n int64) string { return group(strconv.FormatInt(n, 10)) },
 		"count":   func(n int) string { return group(strconv.Itoa(n)) },
 		"num":     func(n figure.Number) string { return group(n.String()) },

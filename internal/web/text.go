@@ -111,6 +111,17 @@ func clip(n int, s string) string {
 	return fmt.Sprintf("%s … (%s bytes more)", s[:n], group(strconv.Itoa(len(s)-n)))
 }
 
+// cut is [clip] where the rest stands close by.
+func cut(n int, s string) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + " …"
+}
+
 // narrow groups digits: a no-break space that is the same in every language.
 const narrow = "\u202f"
 
