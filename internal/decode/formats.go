@@ -101,7 +101,7 @@ func writeIDF(b *bytes.Buffer) {
 		"The subject is the source, or the destination if nothing is known of the source. `extra.tocsin.side`, `.kind`, `.asset`, `.role`, `.peer`,\n" +
 		"`.organisation` and `.report` say otherwise, as an export of tocsin does.\n\n" +
 		"An event's id is SHA-256, cut to 128 bits, over the feed, `idf`, and name and value of its keys, sorted, but for: `time.observation`, `feed.*`, `raw`,\n" +
-		"`rtir_id`, `misp.*`, `output`, `event_hash`, `comment`, `severity`, `tlp`, `__type`, `classification.taxonomy`, `extra.tocsin.*`, and of each end `asn`, `as_name`,\n" +
+		"`rtir_id`, `misp.*`, `output`, `event_hash`, `comment`, `severity`, `tlp`, `__type`, `classification.taxonomy`, `extra.tocsin.*` but for `.report`, and of each end `asn`, `as_name`,\n" +
 		"`geolocation.*`, `registry`, `network` (unless the end has no address), `allocated`, `abuse_contact`, `reverse_dns`, `domain_suffix`.\n\n" +
 		"| classification | role of the source | counted as | class |\n|---|---|---|---|\n")
 	for i := range event.Types {

@@ -594,7 +594,8 @@ func fits(k event.SubjectKind, a event.AssetKind) bool {
 var exampleAddress = netip.AddrFrom4([4]byte{192, 0, 2, 1})
 
 // local reports whether a key is what a site adds to an event or looks up of
-// it: no part of its identity.
+// it: no part of its identity. The report type is one: two reports may tell the
+// same of one thing.
 func local(key string) bool {
 	if rest, ok := strings.CutPrefix(key, "source."); ok {
 		return lookedUp(rest)
@@ -606,7 +607,7 @@ func local(key string) bool {
 	case "time.observation", "raw", "rtir_id", "output", "event_hash", "comment", "severity", "tlp", "__type", "classification.taxonomy":
 		return true
 	}
-	return strings.HasPrefix(key, "feed.") || strings.HasPrefix(key, "misp.") || strings.HasPrefix(key, "extra.tocsin.")
+	return strings.HasPrefix(key, "feed.") || strings.HasPrefix(key, "misp.") || strings.HasPrefix(key, "extra.tocsin.") && key != event.KeyReport
 }
 
 func lookedUp(key string) bool {
