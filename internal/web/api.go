@@ -317,8 +317,8 @@ func (s *Server) createToken(c *call) error {
 		return fmt.Errorf("%w: role %q: want admin, analyst, organisation or public", ErrBadRequest, visible(clip(64, in.Role)))
 	case role == policy.Organisation && len(in.Organisations) == 0:
 		return fmt.Errorf("%w: organisations: a token of the role organisation needs at least one", ErrBadRequest)
-	case in.Days < 0 || in.Days > 366:
-		return fmt.Errorf("%w: days: want 1 to 366, or 0 for the default", ErrBadRequest)
+	case in.Days < 0 || in.Days > 365:
+		return fmt.Errorf("%w: days: want 1 to 365, or 0 for the default", ErrBadRequest)
 	}
 	t, err := s.back.CreateToken(c.r.Context(), c.scope, in)
 	if err != nil {
@@ -395,7 +395,7 @@ func long[T any](s *Server, c *call, work func(func(Progress)) (T, error)) error
 	}
 	res, err := work(func(p Progress) { write("progress", p) })
 	if err != nil {
-		p := problemOf(err)
+		p := s.problem(err)
 		if p.Status >= 500 {
 			s.logError(c.r.Context(), c, p, err)
 		}

@@ -64,7 +64,9 @@ func problemOf(err error) Problem {
 		case detail == p.is.Error():
 			detail = p.detail
 		default:
-			detail = strings.TrimPrefix(detail, p.is.Error()+": ")
+			if _, rest, ok := strings.Cut(detail, p.is.Error()+": "); ok {
+				detail = rest // what was tried is known to the asker
+			}
 		}
 		return Problem{"about:blank", http.StatusText(p.status), detail, p.status}
 	}

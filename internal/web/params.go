@@ -191,8 +191,8 @@ func periodOf(v url.Values, st Status, def query.Period) (query.Period, error) {
 	case to == "":
 		p.To = max(lastDay(st), p.From)
 	}
-	if err := (figure.Params{Period: p}).Validate(); err != nil {
-		return p, fmt.Errorf("%w: %w", ErrBadRequest, err)
+	if p.From > p.To {
+		return p, fmt.Errorf("%w: period %s to %s: the first day must not be after the last", ErrBadRequest, p.From, p.To)
 	}
 	return p, nil
 }
@@ -206,6 +206,9 @@ func figureParams(v url.Values, st Status) (figure.Params, error) {
 	var err error
 	if p.Period, err = periodOf(v, st, fullMonth(st)); err != nil {
 		return p, err
+	}
+	if err := p.Validate(); err != nil { // a list of events may be of any period
+		return p, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
 	if p.Where, err = condsOf(v); err != nil {
 		return p, err

@@ -39,6 +39,9 @@ type Config struct {
 	// Budget is the time that one question may take; default 30 s. Exports and
 	// long work are not bound by it.
 	Budget time.Duration
+	// Frank tells the asker what went wrong within, which otherwise the log
+	// alone is told: for the socket of the directory's owner.
+	Frank bool
 }
 
 // DefaultConfig returns the defaults.
@@ -359,7 +362,7 @@ func (s *Server) prepare(ctx context.Context, c *call) (err error) {
 }
 
 func (s *Server) fail(ctx context.Context, c *call, err error) {
-	p := problemOf(err)
+	p := s.problem(err)
 	if p.Status >= 500 && ctx.Err() == nil {
 		s.logError(ctx, c, p, err)
 	}
@@ -377,6 +380,16 @@ func (s *Server) fail(ctx context.Context, c *call, err error) {
 		s.log.LogAttrs(ctx, slog.LevelError, "error page", slog.Any("error", rerr))
 		writeProblem(c.w, p)
 	}
+}
+
+// problem is [problemOf], with the text of an internal error where the asker
+// may have it.
+func (s *Server) problem(err error) Problem {
+	p := problemOf(err)
+	if s.cfg.Frank && p.Status == http.StatusInternalServerError {
+		p.Detail = err.Error()
+	}
+	return p
 }
 
 func (s *Server) logError(ctx context.Context, c *call, p Problem, err error) {
