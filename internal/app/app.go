@@ -112,7 +112,7 @@ func Open(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (_ *App,
 			a.Close()
 		}
 	}()
-	a.data = newEnrichers(a.arch, a.reg)
+	a.data = newEnrichers(log, a.arch, a.reg)
 	for l, err := range a.arch.Lines(ctx, 1) {
 		if err != nil {
 			if !errors.Is(err, archive.ErrDamaged) {
@@ -190,7 +190,7 @@ func (a *App) with(f func(*store.Store) error) error {
 // Run loads deliveries and watches the folder until ctx ends.
 func (a *App) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	errs := make(chan error, 2)
+	errs := make(chan error, 3)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	run := func(f func(context.Context) error) {
@@ -202,6 +202,7 @@ func (a *App) Run(ctx context.Context) error {
 		})
 	}
 	run(a.road.run)
+	run(a.mend)
 	if a.folder != nil {
 		run(a.folder.Run)
 	}

@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync"
 
 	"tocsin/internal/archive"
@@ -20,6 +22,7 @@ import (
 // enrichers makes the enricher of each version from the archive's contents,
 // and keeps those in use.
 type enrichers struct {
+	log  *slog.Logger
 	arch *archive.Archive
 	reg  *registry.Registry
 
@@ -29,11 +32,13 @@ type enrichers struct {
 	made   map[uint32]*enrich.Enricher      // by version
 }
 
-func newEnrichers(arch *archive.Archive, reg *registry.Registry) *enrichers {
-	return &enrichers{arch: arch, reg: reg, tables: map[string]*refdata.Tables{}, orgs: map[string]*enrich.Organisations{}, made: map[uint32]*enrich.Enricher{}}
+func newEnrichers(log *slog.Logger, arch *archive.Archive, reg *registry.Registry) *enrichers {
+	return &enrichers{log: log, arch: arch, reg: reg, tables: map[string]*refdata.Tables{}, orgs: map[string]*enrich.Organisations{}, made: map[uint32]*enrich.Enricher{}}
 }
 
-// of returns the enricher of a version.
+// of returns the enricher of a version. What is damaged in the archive is left
+// out of it and told in the log: the rest is served, and `tocsin verify` names
+// it. Bringing the same bytes in again heals it.
 func (x *enrichers) of(version uint32) (*enrich.Enricher, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -41,18 +46,22 @@ func (x *enrichers) of(version uint32) (*enrich.Enricher, error) {
 		return e, nil
 	}
 	v, ok := x.reg.EnrichmentOf(version)
-	if !ok {
-		return nil, fmt.Errorf("the journal has no version %d of the reference data", version)
+	if !ok { // lines of the journal are damaged
+		x.log.Error("the journal has lost a version of the reference data; the newest that it has is used", slog.Any("version", version))
+		v, _ = x.reg.EnrichmentOf(x.reg.Enrichment())
 	}
 	var tables *refdata.Tables
 	for _, sha := range v.Tables {
 		t, ok := x.tables[sha]
 		if !ok {
 			b, err := x.content(sha)
-			if err != nil {
-				return nil, err
+			if err == nil {
+				t, err = refdata.Load(b)
 			}
-			if t, err = refdata.Load(b); err != nil {
+			if x.lost(err, "reference data", sha, version) {
+				continue
+			}
+			if err != nil {
 				return nil, fmt.Errorf("reference data %s: %w", sha, err)
 			}
 			x.tables[sha] = t
@@ -66,20 +75,45 @@ func (x *enrichers) of(version uint32) (*enrich.Enricher, error) {
 	orgs := x.orgs[v.Organisations]
 	if orgs == nil && v.Organisations != "" {
 		b, err := x.content(v.Organisations)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			orgs, _, err = enrich.ParseOrganisations(bytes.NewReader(b))
 		}
-		if orgs, _, err = enrich.ParseOrganisations(bytes.NewReader(b)); err != nil {
-			return nil, fmt.Errorf("organisations %s: %w", v.Organisations, err)
+		if !x.lost(err, "organisations", v.Organisations, version) {
+			if err != nil {
+				return nil, fmt.Errorf("organisations %s: %w", v.Organisations, err)
+			}
+			x.orgs[v.Organisations] = orgs
 		}
-		x.orgs[v.Organisations] = orgs
 	}
 	e := enrich.New(tables, orgs)
 	x.made[version] = e
 	return e, nil
 }
 
+// lost reports and logs that a content is damaged or gone.
+func (x *enrichers) lost(err error, what, sha string, version uint32) bool {
+	if !errors.Is(err, archive.ErrDamaged) && !errors.Is(err, archive.ErrNotFound) {
+		return false
+	}
+	x.log.Error("what annotations are made of is damaged; they are made without it, and again with tocsin rebuild once it is whole",
+		slog.String("what", what), slog.String("sha256", sha), slog.Any("version", version), slog.Any("error", err))
+	return true
+}
+
+// content reads a content of the archive. The embedded tables are at hand even
+// if it is damaged.
 func (x *enrichers) content(sha string) ([]byte, error) {
+	b, err := x.read(sha)
+	if err != nil {
+		embedded := refdata.EmbeddedBytes()
+		if sum := sha256.Sum256(embedded); hex.EncodeToString(sum[:]) == sha {
+			return embedded, nil
+		}
+	}
+	return b, err
+}
+
+func (x *enrichers) read(sha string) ([]byte, error) {
 	r, err := x.arch.Content(sha)
 	if err != nil {
 		return nil, err

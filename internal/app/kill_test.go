@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
 )
 
 // killEnv holds the orders of a child of [TestKill].
@@ -262,4 +261,3 @@ func TestKill(t *testing.T) {
 		t.Errorf("%d of %d children came to their end", died["idle"], kills)
 	}
 }
-

@@ -7,8 +7,10 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -24,8 +26,8 @@ import (
 const (
 	maxQueued = 100_000 // deliveries read from the journal ahead of their turn
 	maxOpen   = 16      // deliveries that are being decoded, one of a feed
-	maxBatch  = 61_440  // rows of one transaction: half of what a row group of the store holds
-	aheadRows = 112_000 // rows decoded ahead of the writer
+	maxBatch  = 122_880 // rows of one transaction: what a row group of the store holds
+	aheadRows = 100_000 // rows decoded ahead of the writer
 	ahead     = 512     // parts decoded ahead of the writer
 	// gather is how long a transaction waits for parts that are on their way: a
 	// transaction costs as much as some thousand rows.
@@ -127,10 +129,16 @@ func (r *road) pass(ctx context.Context) error {
 	pauses := r.pause
 	r.pause = nil
 	r.mu.Unlock()
-	for _, f := range pauses {
+	for i, f := range pauses {
 		if err := f(ctx); err != nil {
+			r.mu.Lock() // the others wait for theirs
+			r.pause = append(pauses[i+1:], r.pause...)
+			r.mu.Unlock()
 			return err
 		}
+	}
+	if err := r.catchUp(ctx); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -159,6 +167,41 @@ func (r *road) pass(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// catchUp does what the journal says and the store has not done, where the
+// process ended between the two: deliveries taken back, and annotations made
+// anew. It runs before anything is read, since a delivery that is taken back
+// may cause others to be loaded again.
+func (r *road) catchUp(ctx context.Context) error {
+	withdrawn := r.app.reg.Withdrawals()
+	for _, seq := range slices.Sorted(maps.Keys(withdrawn)) {
+		d, err := r.app.delivery(ctx, seq)
+		if errors.Is(err, query.ErrNotFound) || errors.Is(err, archive.ErrDamaged) {
+			continue // its line is damaged, so it is not loaded either
+		}
+		if err != nil {
+			return err
+		}
+		if d.State == query.StateWithdrawn {
+			continue
+		}
+		d.Reason = withdrawn[seq]
+		if err := r.app.with(func(st *store.Store) error { _, err := st.Withdraw(ctx, &d); return err }); err != nil {
+			return err
+		}
+	}
+	version := r.app.reg.Reenriched()
+	return r.app.with(func(st *store.Store) error {
+		if !st.Behind(version) {
+			return nil
+		}
+		annotate, err := r.app.data.annotate(version)
+		if err != nil {
+			return err
+		}
+		return st.Resight(ctx, fmt.Sprintf("annotations of version %d", version), version, annotate, nil)
+	})
 }
 
 // errPause ends a pass so that something can be done while nothing is loaded.
@@ -381,6 +424,9 @@ func (w *waiting) close() {
 func (r *road) nextPart(ctx context.Context, w *waiting, pool *decode.Pool) (*work, error) {
 	if w.next == nil {
 		if err := r.open(w, pool); err != nil {
+			if scarce(err) {
+				return nil, err
+			}
 			return r.refuse(w, "unreadable", err), nil //nolint:nilerr // the delivery is refused with the reason
 		}
 	}
@@ -391,6 +437,9 @@ func (r *road) nextPart(ctx context.Context, w *waiting, pool *decode.Pool) (*wo
 		}
 		if err == nil {
 			err = errors.New("the decoder ended without a last part")
+		}
+		if scarce(err) {
+			return nil, err
 		}
 		r.app.log.LogAttrs(ctx, slog.LevelError, "a delivery cannot be read from the archive", slog.String("delivery", w.d.ID), slog.Any("error", err))
 		return r.refuse(w, "unreadable", err), nil
@@ -408,6 +457,12 @@ func (r *road) nextPart(ctx context.Context, w *waiting, pool *decode.Pool) (*wo
 		sp.Bad = append(sp.Bad, query.Quarantined{Row: b.Row, Reason: string(b.Reason), Detail: b.Detail, Raw: string(b.Raw)})
 	}
 	return &work{part: sp, decoded: p}, nil
+}
+
+// scarce reports errors that say nothing of the delivery: the process has run
+// out of something, and reading it later may go well.
+func scarce(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
 }
 
 func (r *road) open(w *waiting, pool *decode.Pool) error {
@@ -471,40 +526,83 @@ func (r *road) write(ctx context.Context, in <-chan *work) error {
 		if err := r.rest(ctx, len(in) == 0); err != nil {
 			return err
 		}
-		var batch []*work
+		var x *work
 		select {
 		case <-ctx.Done():
 			return nil
-		case x, ok := <-in:
+		case w, ok := <-in:
 			if !ok {
 				return nil
 			}
-			batch = append(batch, x)
+			x = w
 		case <-quiet:
 			continue
 		}
-		rows := batch[0].rows()
-		late := time.After(gather)
-	more:
-		for rows < maxBatch && batch[len(batch)-1].refused == nil {
-			if len(in) == 0 && !r.more() {
-				break
+		for x != nil {
+			var err error
+			if x, err = r.load(ctx, x, in); err != nil {
+				return err
 			}
-			select {
-			case x, ok := <-in:
-				if !ok {
-					break more
-				}
-				batch = append(batch, x)
-				rows += x.rows()
-			case <-late:
-				break more
-			}
-		}
-		if err := r.load(ctx, batch); err != nil {
-			return err
 		}
 	}
+}
+
+// load puts x and the parts that follow it soon into the store, in one
+// transaction. It returns the one that did not fit.
+func (r *road) load(ctx context.Context, x *work, in <-chan *work) (rest *work, err error) {
+	started := time.Now()
+	defer func() {
+		r.mu.Lock()
+		r.wake()
+		r.mu.Unlock()
+	}()
+	if x.refused != nil {
+		return nil, r.app.with(func(st *store.Store) error { return st.Refuse(ctx, x.refused) })
+	}
+	late := time.After(gather)
+	rows, begun := 0, false
+	next := func() *store.Part {
+		if !begun {
+			begun, rows = true, x.part.Rows
+			return x.part
+		}
+		x.free(r)
+		x = nil
+		if rows >= maxBatch || len(in) == 0 && !r.more() {
+			return nil
+		}
+		select {
+		case w, ok := <-in:
+			switch {
+			case !ok:
+				return nil
+			case w.refused != nil || rows+w.part.Rows > maxBatch:
+				rest = w
+				return nil
+			}
+			x = w
+			rows += w.part.Rows
+			return w.part
+		case <-late:
+			return nil
+		}
+	}
+	if err := r.app.with(func(st *store.Store) error { return st.LoadFrom(ctx, next) }); err != nil {
+		return nil, err
+	}
+	r.app.down.Store(nil)
+	r.app.stats.loaded(rows, time.Since(started))
+	return rest, nil
+}
+
+// free gives back the memory of a part that is in the store.
+func (x *work) free(r *road) {
+	if x == nil || x.part == nil {
+		return
+	}
+	r.ahead.Release(int64(x.part.Rows))
+	x.decoded.Recycle()
+	x.part = nil
 }
 
 // more reports whether another part is on its way.
@@ -519,48 +617,6 @@ func (x *work) rows() int {
 		return 0
 	}
 	return x.part.Rows
-}
-
-func (r *road) load(ctx context.Context, batch []*work) error {
-	started := time.Now()
-	var parts []*store.Part
-	for _, x := range batch {
-		if x.part != nil {
-			parts = append(parts, x.part)
-		}
-	}
-	err := r.app.with(func(st *store.Store) error {
-		if len(parts) > 0 {
-			if err := st.Load(ctx, parts...); err != nil {
-				return err
-			}
-		}
-		for _, x := range batch {
-			if x.refused != nil {
-				if err := st.Refuse(ctx, x.refused); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	r.app.down.Store(nil)
-	rows := 0
-	for _, x := range batch {
-		rows += x.rows()
-		r.ahead.Release(int64(x.rows()))
-		if x.decoded != nil {
-			x.decoded.Recycle()
-		}
-	}
-	r.app.stats.loaded(rows, time.Since(started))
-	r.mu.Lock()
-	r.wake()
-	r.mu.Unlock()
-	return nil
 }
 
 // quiet returns a channel that is closed at the next change.

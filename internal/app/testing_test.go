@@ -206,8 +206,7 @@ func (r *running) documents(ctx context.Context) ([]byte, error) {
 	first := event.DayFrom(testDay)
 	return r.documentsOf(ctx,
 		query.Period{From: first, To: first + testDays - 1},
-		query.Period{From: first + 2, To: first + 4},
-		query.Period{From: first + 7, To: first + 7})
+		query.Period{From: first + 4, To: first + 7})
 }
 
 func (r *running) documentsOf(ctx context.Context, periods ...query.Period) ([]byte, error) {

@@ -280,6 +280,13 @@ func (r *Registry) Withdrawn(seq uint32) (why string, ok bool) {
 	return why, ok
 }
 
+// Withdrawals returns why each withdrawn delivery was.
+func (r *Registry) Withdrawals() map[uint32]string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return maps.Clone(r.withdrawn)
+}
+
 // Home returns the country code and name of the constituency, "" if not set.
 func (r *Registry) Home() (code, name string) {
 	r.mu.RLock()

@@ -75,7 +75,7 @@ func openDuck(path string, settings []string) (*duck, error) {
 
 // duckError gives the message its meaning for the caller.
 func duckError(msg string) error {
-	for _, sign := range []string{"Corrupt", "corrupt", "checksum", "Checksum", "not a valid DuckDB database", "INTERNAL Error", "Serialization Error", "fatal", "FATAL", "SerializationException", "Failed to deserialize"} {
+	for _, sign := range []string{"Corrupt", "corrupt", "checksum", "Checksum", "Could not read enough bytes", "not a valid DuckDB database", "INTERNAL Error", "Serialization Error", "fatal", "FATAL", "SerializationException", "Failed to deserialize"} {
 		if strings.Contains(msg, sign) {
 			return fmt.Errorf("%w: %s", errDamaged, firstLine(msg))
 		}

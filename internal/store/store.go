@@ -75,9 +75,10 @@ type Store struct {
 	parts    map[partKey]partCounts // of deliveries that are not complete
 	complete bitset                 // deliveries with nothing left to load
 	cols     termCache
-	text     []byte // of the row at hand
-	fresh    bool   // sightings are being made from nothing: no table holds any yet
-	dirty    bool   // the sightings have to be made again
+	row      [evText]uint32 // the words of the row at hand, by column
+	text     []byte         // its text
+	fresh    bool           // sightings are being made from nothing: no table holds any yet
+	dirty    bool           // the sightings have to be made again
 
 	enrichments   map[uint32]bool // versions that loaded deliveries have
 	genEnrichment uint32          // version that the generation was made with
@@ -249,6 +250,19 @@ func (s *Store) note(err error) error {
 // read runs f on a reading connection.
 func (s *Store) read(ctx context.Context, f func(*conn) error) error {
 	return s.note(s.duck.read(ctx, f))
+}
+
+// Behind reports whether annotations that are older than the version are in
+// use: whether a making of the sightings with it was asked for and cut off.
+func (s *Store) Behind(version uint32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for v := range s.enrichments {
+		if max(v, s.genEnrichment) < version {
+			return true
+		}
+	}
+	return false
 }
 
 // Complete reports whether the delivery's last part is in, or was refused or
