@@ -19,6 +19,10 @@ func (s *Store) day(d event.Day) *dayState {
 	ds := s.days[d]
 	if ds == nil {
 		ds = &dayState{}
+		if before := s.days[d-1]; before != nil && before.idsOK && s.stored[d-1] > 4096 {
+			ds.ids.like(&before.ids)
+			ds.seen.like(&before.seen)
+		}
 		s.days[d] = ds
 	}
 	ds.used = s.tick

@@ -46,11 +46,25 @@ type loadRow struct {
 	n   partCounts
 }
 
-// Load puts the parts into the store in one transaction: either all of them
-// are in when it returns, or none. Parts of one delivery come in order; parts
-// that are in already are passed over. A delivery shows in counts with its
-// last part. After an error the store is broken and has to be opened again.
-func (s *Store) Load(ctx context.Context, parts ...*Part) (err error) {
+// Load is LoadFrom with the parts at hand.
+func (s *Store) Load(ctx context.Context, parts ...*Part) error {
+	return s.LoadFrom(ctx, func() *Part {
+		if len(parts) == 0 {
+			return nil
+		}
+		p := parts[0]
+		parts = parts[1:]
+		return p
+	})
+}
+
+// LoadFrom puts the parts that next gives, up to nil, into the store in one
+// transaction: either all of them are in when it returns, or none. A part is
+// not used any more when next is called again. Parts of one delivery come in
+// order; parts that are in already are passed over. A delivery shows in counts
+// with its last part. After an error the store is broken and has to be opened
+// again.
+func (s *Store) LoadFrom(_ context.Context, next func() *Part) (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken != nil {
@@ -70,7 +84,7 @@ func (s *Store) Load(ctx context.Context, parts ...*Part) (err error) {
 		finished []uint32
 	)
 	s.tick++
-	for _, p := range parts {
+	for p := next(); p != nil; p = next() {
 		seq := p.Delivery.Seq
 		if s.complete.has(seq) {
 			continue
@@ -337,6 +351,7 @@ func (s *Store) word(col int, word string, feed uint32, bad *string) uint32 {
 	}
 	c := &s.cols[col]
 	if c.word == word {
+		s.row[col] = c.id
 		return c.id
 	}
 	id, ok := s.terms.id(word, feed)
@@ -347,6 +362,7 @@ func (s *Store) word(col int, word string, feed uint32, bad *string) uint32 {
 		return 0
 	}
 	c.word, c.id = s.terms.words[id], id
+	s.row[col] = id
 	return id
 }
 
@@ -358,6 +374,7 @@ func (s *Store) candidate(e *event.Event, n *event.Annotation, feed uint32) (c s
 	if family == "" {
 		family, col = e.Identifier, evIdentifier
 	}
+	s.row = [evText]uint32{}
 	c = sighting{
 		asset: n.Asset.Key, kind: n.Asset.Kind, day: e.Day(), feed: feed, class: e.Class(), typ: e.Type, mark: e.Marking,
 		family: s.word(col, family, feed, &bad),
@@ -367,17 +384,18 @@ func (s *Store) candidate(e *event.Event, n *event.Annotation, feed uint32) (c s
 		sector: s.word(evSector, n.Sector, feed, &bad),
 		region: s.word(evRegion, n.Region, feed, &bad),
 	}
-	for _, x := range [...]struct {
-		col  int
-		word string
-	}{
-		{evReport, e.Report}, {evIdentifier, e.Identifier},
-		{evSrcCC, e.Source.CC}, {evSrcRegion, e.Source.Region}, {evSrcCity, e.Source.City},
-		{evDstCC, e.Destination.CC}, {evDstRegion, e.Destination.Region}, {evDstCity, e.Destination.City},
-		{evTransport, e.Transport}, {evApplication, e.Application}, {evVendor, e.ProductVendor}, {evProduct, e.ProductName},
-	} {
-		s.word(x.col, x.word, feed, &bad)
-	}
+	s.word(evReport, e.Report, feed, &bad)
+	s.word(evIdentifier, e.Identifier, feed, &bad)
+	s.word(evSrcCC, e.Source.CC, feed, &bad)
+	s.word(evSrcRegion, e.Source.Region, feed, &bad)
+	s.word(evSrcCity, e.Source.City, feed, &bad)
+	s.word(evDstCC, e.Destination.CC, feed, &bad)
+	s.word(evDstRegion, e.Destination.Region, feed, &bad)
+	s.word(evDstCity, e.Destination.City, feed, &bad)
+	s.word(evTransport, e.Transport, feed, &bad)
+	s.word(evApplication, e.Application, feed, &bad)
+	s.word(evVendor, e.ProductVendor, feed, &bad)
+	s.word(evProduct, e.ProductName, feed, &bad)
 	return c, bad
 }
 
@@ -397,21 +415,13 @@ func (s *Store) putEvent(e *event.Event, n *event.Annotation, c sighting) {
 	put(w, evSubject, packSubject(e.Subject))
 	put(w, evAssetKind, uint8(c.kind))
 	w.id(evAsset, c.asset)
-	s.putWord(evReport, e.Report)
-	s.putWord(evIdentifier, e.Identifier)
-	s.putWord(evFamily, e.Family)
+	for _, col := range [...]int{evReport, evIdentifier, evFamily, evTransport, evApplication, evVendor, evProduct, evCC, evOrg, evSector, evRegion} {
+		put(w, col, s.row[col])
+	}
 	s.putEnd(evSrcIP, &e.Source)
 	s.putEnd(evDstIP, &e.Destination)
-	s.putWord(evTransport, e.Transport)
-	s.putWord(evApplication, e.Application)
-	s.putWord(evVendor, e.ProductVendor)
-	s.putWord(evProduct, e.ProductName)
 	put(w, evASN, c.asn)
-	put(w, evCC, c.cc)
-	put(w, evOrg, c.org)
-	put(w, evSector, c.sector)
-	put(w, evRegion, c.region)
-	if s.text = appendText(s.text[:0], e, n); len(s.text) > 0 {
+	if s.text = s.appendText(s.text[:0], e, n, c.feed); len(s.text) > 0 {
 		w.text(evText, s.text)
 	}
 	w.row()
@@ -423,20 +433,9 @@ func (s *Store) putEnd(ip int, end *event.End) {
 	w.addr(evSrcIP+d, end.IP)
 	put(w, evSrcPort+d, end.Port)
 	put(w, evSrcASN+d, end.ASN)
-	s.putWord(evSrcCC+d, end.CC)
-	s.putWord(evSrcRegion+d, end.Region)
-	s.putWord(evSrcCity+d, end.City)
-}
-
-func (s *Store) putWord(col int, word string) {
-	if word == "" {
-		return
-	}
-	if c := &s.cols[col]; c.word == word {
-		put(s.ev, col, c.id)
-		return
-	}
-	put(s.ev, col, s.terms.ids[word])
+	put(w, evSrcCC+d, s.row[evSrcCC+d])
+	put(w, evSrcRegion+d, s.row[evSrcRegion+d])
+	put(w, evSrcCity+d, s.row[evSrcCity+d])
 }
 
 // packSubject gives the number that stands for a subject.

@@ -55,7 +55,7 @@ func (s *Store) scanEvent(r *rows) query.Event {
 			Organisation: word(evOrg), Sector: word(evSector), Region: word(evRegion),
 		},
 	}
-	readText(r.str(evText), &e.Event, &e.Note)
+	s.readText(r.str(evText), &e.Event, &e.Note)
 	return e
 }
 
@@ -122,10 +122,14 @@ func (s *Store) textWhere(t string) (string, []any) {
 		}
 	}
 	cond := "asset = ? OR contains(text, ?)"
+	value := ":" + string(appendString(nil, t))
+	for _, id := range s.terms.ending(value) {
+		cond += fmt.Sprintf(" OR contains(text || ',', '#%x,') OR contains(text, '#%x' || chr(10))", id, id)
+	}
 	if id, ok := s.terms.find(low); ok && id != 0 {
 		cond += fmt.Sprintf(" OR family = %d OR identifier = %d OR org = %d", id, id, id)
 	}
-	return "(" + cond + ")", []any{event.NamedAsset(event.AssetSite, low).Key, string(appendString(nil, t))}
+	return "(" + cond + ")", []any{event.NamedAsset(event.AssetSite, low).Key, value}
 }
 
 // maxPage bounds the rows of one page.

@@ -34,19 +34,11 @@ func (s *idSet) add(x event.ID) bool {
 	}
 }
 
-// has reports whether x is in.
-func (s *idSet) has(x event.ID) bool {
-	if len(s.k) == 0 {
-		return false
-	}
-	m := uint64(len(s.k) - 1)
-	for i := (x.Lo ^ x.Hi) & m; ; i = (i + 1) & m {
-		switch s.k[i] {
-		case event.ID{}:
-			return false
-		case x:
-			return true
-		}
+// like makes room for as many members as another set has room for: days
+// resemble each other, and growing costs as much as filling.
+func (s *idSet) like(o *idSet) {
+	if s.k == nil && o != nil && len(o.k) > 1024 {
+		s.k = make([]event.ID, len(o.k))
 	}
 }
 

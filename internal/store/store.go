@@ -77,8 +77,9 @@ type Store struct {
 	cols     termCache
 	row      [evText]uint32 // the words of the row at hand, by column
 	text     []byte         // its text
-	fresh    bool           // sightings are being made from nothing: no table holds any yet
-	dirty    bool           // the sightings have to be made again
+	members  memberCache
+	fresh    bool // sightings are being made from nothing: no table holds any yet
+	dirty    bool // the sightings have to be made again
 
 	enrichments   map[uint32]bool // versions that loaded deliveries have
 	genEnrichment uint32          // version that the generation was made with

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 )
 
@@ -77,4 +78,18 @@ func (t *terms) word(id uint32) string {
 		return t.words[id]
 	}
 	return ""
+}
+
+// ending returns the numbers of at most 20 words that end in suffix.
+func (t *terms) ending(suffix string) (ids []uint32) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for id, w := range t.words {
+		if strings.HasSuffix(w, suffix) {
+			if ids = append(ids, uint32(id)); len(ids) == 20 {
+				break
+			}
+		}
+	}
+	return ids
 }

@@ -1,18 +1,25 @@
 package store
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/zeebo/xxh3"
+
 	"tocsin/internal/event"
 )
 
-// The text column is a JSON object: first the event's own text that has no
-// column, under these keys, then what stands in Extra. A key of Extra may be
-// the same as one of these, but theirs come first.
-const textMark = "tocsin"
+// The text column holds what has no column of its own: first the event's own
+// fields, then, after a line feed, the members of its Extra. Both are the
+// members of a JSON object without its braces; a member that occurs often is a
+// word of table term, and stands as # and its number in hexadecimal.
+//
+// DuckDB pays for text by the byte when it logs, sorts out and compresses it,
+// and most bytes of reports are the same few members: a third of the store's
+// time went there before they were numbered.
 
 // textFields lists an event's text that has no column of its own.
 func textFields(e *event.Event, n *event.Annotation) [15]*string {
@@ -31,56 +38,164 @@ var textKeys = [15]string{
 	"product.version", "product.vulnerabilities", "subject.organisation", "classification.taxonomy", "domain",
 }
 
-// appendText writes the text column: {"tocsin":{...},then Extra's own members}.
-func appendText(dst []byte, e *event.Event, n *event.Annotation) []byte {
-	open := false
+const keyObserved = "time.observation"
+
+// appendText writes the text column of an event.
+func (s *Store) appendText(dst []byte, e *event.Event, n *event.Annotation, feed uint32) []byte {
+	start := len(dst)
 	for i, p := range textFields(e, n) {
 		if *p == "" {
 			continue
 		}
-		if !open {
-			dst = append(dst, `{"`+textMark+`":{`...)
-			open = true
-		} else {
+		if len(dst) > start {
 			dst = append(dst, ',')
 		}
+		at := len(dst)
 		dst = append(append(append(dst, '"'), textKeys[i]...), '"', ':')
 		dst = appendString(dst, *p)
+		dst = s.shorten(dst, at, feed)
 	}
 	if e.Observed != 0 {
-		if !open {
-			dst = append(dst, `{"`+textMark+`":{`...)
-			open = true
-		} else {
+		if len(dst) > start {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, `"time.observation":`...)
+		dst = append(dst, `"`+keyObserved+`":`...)
 		dst = strconv.AppendInt(dst, e.Observed, 10)
 	}
-	if !open {
-		return append(dst, e.Extra...)
+	x := e.Extra
+	if len(x) <= 2 {
+		return dst
 	}
-	dst = append(dst, '}')
-	if len(e.Extra) > 2 {
+	dst = append(dst, '\n')
+	x = x[1 : len(x)-1]
+	for len(x) > 0 {
+		m := member(x)
+		at := len(dst)
+		dst = s.shorten(append(dst, x[:m]...), at, feed)
+		if m == len(x) {
+			break
+		}
 		dst = append(dst, ',')
-		return append(dst, e.Extra[1:]...)
+		x = x[m+1:]
 	}
-	return append(dst, '}')
+	return dst
+}
+
+// member returns the length of the first of an object's members, up to the
+// comma after it or the end.
+func member(x []byte) int {
+	depth := 0
+	for i := 0; i < len(x); i++ {
+		switch x[i] {
+		case '"':
+			for i++; i < len(x) && x[i] != '"'; {
+				j := bytes.IndexByte(x[i:], '"')
+				if j < 0 {
+					return len(x)
+				}
+				k := i + j - 1 // an odd number of backslashes escapes the quote
+				for k >= i && x[k] == '\\' {
+					k--
+				}
+				if i += j; (i-1-k)%2 == 0 {
+					break
+				}
+				i++
+			}
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case ',':
+			if depth == 0 {
+				return i
+			}
+		}
+	}
+	return len(x)
+}
+
+// memberCache remembers members that occur often: direct-mapped by hash; an
+// entry gives way when others come to its place more often.
+type memberCache [1 << 13]struct {
+	hash uint64
+	seen uint8
+	id   uint32
+	word string // once it has an id
+}
+
+// often is how many times a member is seen before it becomes a word.
+const often = 6
+
+// shorten replaces the member at the end of dst, from at on, by its number if
+// it occurs often.
+func (s *Store) shorten(dst []byte, at int, feed uint32) []byte {
+	m := dst[at:]
+	if len(m) < 10 || len(m) > maxWord {
+		return dst
+	}
+	h := xxh3.HashSeed(m, s.seed)
+	c := &s.members[h%uint64(len(s.members))]
+	switch {
+	case c.hash != h && c.seen > 0:
+		c.seen--
+		return dst
+	case c.hash != h:
+		c.hash, c.seen, c.id, c.word = h, 1, 0, ""
+		return dst
+	case c.seen < 255:
+		c.seen++
+	}
+	if c.id == 0 {
+		if c.seen < often || !utf8.Valid(m) {
+			return dst
+		}
+		id, ok := s.terms.id(string(m), feed)
+		if !ok {
+			return dst
+		}
+		c.id, c.word = id, s.terms.words[id]
+	}
+	if c.word != string(m) {
+		return dst
+	}
+	return strconv.AppendUint(append(dst[:at], '#'), uint64(c.id), 16)
+}
+
+// expand writes members out with their words in place of numbers.
+func (s *Store) expand(members string) []byte {
+	out := make([]byte, 0, 2*len(members)+2)
+	out = append(out, '{')
+	for x := []byte(members); len(x) > 0; {
+		n := member(x)
+		if x[0] == '#' {
+			id, err := strconv.ParseUint(string(x[1:n]), 16, 32)
+			if err == nil {
+				out = append(out, s.terms.word(uint32(id))...)
+			}
+		} else {
+			out = append(out, x[:n]...)
+		}
+		if n == len(x) {
+			break
+		}
+		out = append(out, ',')
+		x = x[n+1:]
+	}
+	return append(out, '}')
 }
 
 // readText is the inverse of appendText.
-func readText(text string, e *event.Event, n *event.Annotation) {
-	own, ok := strings.CutPrefix(text, `{"`+textMark+`":`)
-	if !ok {
-		if text != "" {
-			e.Extra = []byte(text)
-		}
+func (s *Store) readText(text string, e *event.Event, n *event.Annotation) {
+	own, extra, _ := strings.Cut(text, "\n")
+	if extra != "" {
+		e.Extra = s.expand(extra)
+	}
+	if own == "" {
 		return
 	}
-	dec := json.NewDecoder(strings.NewReader(own))
 	var m map[string]json.RawMessage
-	if dec.Decode(&m) != nil {
-		e.Extra = []byte(text)
+	if json.Unmarshal(s.expand(own), &m) != nil {
 		return
 	}
 	for i, p := range textFields(e, n) {
@@ -88,11 +203,8 @@ func readText(text string, e *event.Event, n *event.Annotation) {
 			_ = json.Unmarshal(v, p)
 		}
 	}
-	if v, ok := m["time.observation"]; ok {
+	if v, ok := m[keyObserved]; ok {
 		_ = json.Unmarshal(v, &e.Observed)
-	}
-	if rest := own[dec.InputOffset():]; strings.HasPrefix(rest, ",") {
-		e.Extra = []byte("{" + rest[1:])
 	}
 }
 
