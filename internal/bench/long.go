@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"sync"
 	"time"
 
@@ -60,7 +61,12 @@ func long(ctx context.Context, b *bench) error {
 		loaded = have
 	}
 	wall := time.Since(begun).Seconds()
-	anon, res := stop()
+	mem := stop()
+	if b.cfg.profile != "" {
+		if err := writeHeap(b.cfg.profile + ".heap"); err != nil {
+			return err
+		}
+	}
 	b.print("long.events", float64(loaded), "events")
 	b.print("long.per_cpu_second", float64(loaded)/total, "events/cpu-s")
 	b.print("long.per_second", float64(loaded)/wall, "events/s")
@@ -70,8 +76,9 @@ func long(ctx context.Context, b *bench) error {
 	}
 	b.print("long.cost.20th_to_2nd", costs[19]/costs[1], "ratio")
 	b.print("long.cost.last_five_to_first_five", median(costs[15:])/median(costs[:5]), "ratio")
-	b.print("long.memory.anonymous_peak", float64(anon)/(1<<20), "MiB")
-	b.print("long.memory.resident_peak", float64(res)/(1<<20), "MiB")
+	b.print("long.memory.anonymous_peak", float64(mem.anonymous)/(1<<20), "MiB")
+	b.print("long.memory.resident_peak", float64(mem.resident)/(1<<20), "MiB")
+	b.print("long.memory.go_peak", float64(mem.golang)/(1<<20), "MiB")
 	for _, part := range []string{"archive", "store"} {
 		n, err := size(filepath.Join(m.dir, part))
 		if err != nil {
@@ -80,6 +87,15 @@ func long(ctx context.Context, b *bench) error {
 		b.print("long.disk."+part, float64(n)/float64(loaded), "bytes/event")
 	}
 	return figures(ctx, b, m)
+}
+
+// writeHeap writes what the Go heap holds.
+func writeHeap(file string) error {
+	f, err := os.Create(file) //nolint:gosec // the operator's choice
+	if err != nil {
+		return err
+	}
+	return errors.Join(pprof.WriteHeapProfile(f), f.Close())
 }
 
 // evaluation is a figure's times.

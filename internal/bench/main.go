@@ -36,6 +36,7 @@ type config struct {
 	pace    int    // rows a second of the other feed
 	only    string // sections, separated by commas; "" for all
 	dir     string // for temporary data; "" for the system's
+	memory  int    // MiB that DuckDB may use; 0 for the program's default
 	profile string // file for the CPU profile; "" for none
 }
 
@@ -101,8 +102,11 @@ func main() {
 	flag.IntVar(&cfg.runs, "runs", cfg.runs, "runs of which the median counts")
 	flag.StringVar(&cfg.only, "only", "", "sections to run, separated by commas: long, road, stages, latency, rebuild")
 	flag.StringVar(&cfg.dir, "dir", "", "folder for temporary data (several GB)")
-	flag.StringVar(&cfg.profile, "profile", "", "write the CPU profile of section stages to this file")
+	flag.StringVar(&cfg.profile, "profile", "", "write the CPU profile of section stages to this file, and what the heap holds after section long to FILE.heap")
 	quick := flag.Bool("quick", false, "small sizes: shows that the measurements work, not how fast anything is")
+	flag.IntVar(&cfg.evals, "evaluations", cfg.evals, "times that each figure is asked for while loading goes on")
+	flag.IntVar(&cfg.probes, "probes", cfg.probes, "deliveries whose way into a figure is timed")
+	flag.IntVar(&cfg.memory, "store-memory", 0, "MiB that DuckDB may use for its buffers, instead of the program's default")
 	limit := flag.Duration("limit", 40*time.Minute, "give up after this long")
 	flag.Parse()
 	if *quick {

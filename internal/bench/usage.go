@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 	"path/filepath"
+	"runtime/metrics"
 	"sync"
 	"syscall"
 	"time"
@@ -20,17 +21,27 @@ func processCPU() float64 {
 	return seconds(&u)
 }
 
+// memory is what a process holds, in bytes.
+type memory struct {
+	anonymous int64 // resident, of no file
+	resident  int64 // pages of mapped files included
+	golang    int64 // of it held by the Go runtime; the rest is DuckDB's
+}
+
 // peaks watches the memory of the process until stop, which returns the
-// highest values seen, in bytes.
-func peaks(ctx context.Context) (stop func() (anon, res int64)) {
+// highest value of each.
+func peaks(ctx context.Context) (stop func() memory) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	var anon, res int64
+	var m memory
 	wg.Go(func() {
 		t := time.NewTicker(50 * time.Millisecond)
 		defer t.Stop()
+		held := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 		for {
-			anon, res = max(anon, anonymous()), max(res, resident())
+			metrics.Read(held)
+			m.golang = max(m.golang, int64(held[0].Value.Uint64()-held[1].Value.Uint64())) //nolint:gosec // bytes of this machine
+			m.anonymous, m.resident = max(m.anonymous, anonymous()), max(m.resident, resident())
 			select {
 			case <-ctx.Done():
 				return
@@ -38,7 +49,7 @@ func peaks(ctx context.Context) (stop func() (anon, res int64)) {
 			}
 		}
 	})
-	return func() (int64, int64) { cancel(); wg.Wait(); return anon, res }
+	return func() memory { cancel(); wg.Wait(); return m }
 }
 
 // size returns the bytes of all files under dir.

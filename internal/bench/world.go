@@ -42,6 +42,9 @@ func (b *bench) open(ctx context.Context) (*machine, error) {
 	m := &machine{dir: b.folder(), done: make(chan error, 1)}
 	cfg := app.DefaultConfig(m.dir)
 	cfg.Inbox, cfg.Home, cfg.HomeName = "-", sim.Home, "Simuland"
+	if b.cfg.memory > 0 {
+		cfg.Store.Memory = int64(b.cfg.memory) << 20
+	}
 	var err error
 	if m.App, err = app.Open(ctx, b.log, cfg, app.Deps{}); err != nil {
 		return nil, err
