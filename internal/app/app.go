@@ -73,9 +73,10 @@ type App struct {
 	swap sync.RWMutex // held for reading while the store is used, for writing while it is replaced
 	st   *store.Store
 
-	road *road
-	used sync.Map              // token id to time.Time of its last use
-	down atomic.Pointer[error] // why loading stands still, or nil
+	bodies bodies
+	road   *road
+	used   sync.Map              // token id to time.Time of its last use
+	down   atomic.Pointer[error] // why loading stands still, or nil
 }
 
 // Version is the program's version; the build sets it.

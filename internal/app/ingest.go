@@ -73,10 +73,15 @@ func (x sink) Ingest(ctx context.Context, r intake.Request) (intake.Receipt, err
 	if err != nil {
 		return intake.Receipt{}, unavailable(err)
 	}
-	c, err := a.arch.Put(ctx, r.Body, a.cfg.MaxBody)
+	body, b, err := a.bodies.read(r.Body)
+	if err != nil {
+		return intake.Receipt{}, err
+	}
+	c, err := a.arch.Put(ctx, body, a.cfg.MaxBody)
 	if err != nil {
 		return intake.Receipt{}, unavailable(err)
 	}
+	a.bodies.put(c.SHA256, b)
 	report, _ := decode.ReportOf(r.Name)
 	if r.Format != "shadowserver" {
 		report = ""

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -470,11 +471,16 @@ func (r *road) open(w *waiting, pool *decode.Pool) error {
 	if err != nil {
 		return err
 	}
-	body, err := r.app.arch.Content(w.line.SHA256)
-	if err != nil {
-		return err
+	var body io.Reader
+	if b := r.app.bodies.take(w.line.SHA256); b != nil {
+		body = bytes.NewReader(b)
+	} else {
+		c, err := r.app.arch.Content(w.line.SHA256)
+		if err != nil {
+			return err
+		}
+		body, w.body = c, c
 	}
-	w.body = body
 	m, ok := event.ParseMarking(w.line.Marking)
 	if !ok {
 		m = event.Red // what is not marked is for the team alone
