@@ -35,10 +35,9 @@ func (x Authenticator) Scope(r *http.Request) (policy.Scope, error) {
 		return policy.Local(), nil
 	}
 	now := x.app.clock()
-	secret := ""
 	if h := r.Header.Get("Authorization"); h != "" {
-		var ok bool
-		if secret, ok = strings.CutPrefix(h, "Bearer "); !ok {
+		secret, ok := strings.CutPrefix(h, "Bearer ")
+		if !ok {
 			if _, secret, ok = r.BasicAuth(); !ok {
 				return policy.Scope{}, fmt.Errorf("%w: send Authorization: Bearer and the token", web.ErrUnauthorised)
 			}

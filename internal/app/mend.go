@@ -45,7 +45,7 @@ func (a *App) mend(ctx context.Context) error {
 		a.log.LogAttrs(ctx, slog.LevelError, "the store is damaged; it is made again from the archive", slog.Any("error", err))
 		if _, err := a.rebuild(ctx, nil); err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // it was stopped
 			}
 			a.log.LogAttrs(ctx, slog.LevelError, "the store could not be made again", slog.Any("error", err), slog.Duration("next_attempt", mendAgain))
 			wait = mendAgain

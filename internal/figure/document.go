@@ -13,12 +13,12 @@ import (
 // Document is a set of figures over one period: what `tocsin figures --json`
 // prints. The same counts give the same bytes.
 type Document struct {
-	Period  query.Period `json:"period"`
-	Home    string       `json:"home"` // country code; "" if not configured
+	Period query.Period `json:"period"`
+	Home   string       `json:"home"` // country code; "" if not configured
 	// Enrichment is the version of the reference data that was asked for; left
 	// out for the newest.
-	Enrichment uint32 `json:"enrichment,omitzero"`
-	Figures []Figure     `json:"figures"`
+	Enrichment uint32   `json:"enrichment,omitzero"`
+	Figures    []Figure `json:"figures"`
 }
 
 // EvaluateAll evaluates every definition, in their order. A breakdown that a

@@ -118,7 +118,7 @@ func (s *Store) forget(seqs []uint32, rows bool) error {
 	}
 	words := make([]string, len(seqs))
 	for i, q := range seqs {
-		words[i] = fmt.Sprint(q)
+		words[i] = decimal(q)
 		s.complete.remove(q)
 		delete(s.pending, q)
 	}
@@ -139,16 +139,16 @@ func (s *Store) forget(seqs []uint32, rows bool) error {
 }
 
 // notHidden is the condition that leaves out deliveries which are partly in.
-func (s *Store) notHidden(col string) string {
+func (s *Store) notHidden() string {
 	h, _ := s.hidden.Load().([]uint32)
 	if len(h) == 0 {
 		return "true"
 	}
 	words := make([]string, len(h))
 	for i, q := range h {
-		words[i] = fmt.Sprint(q)
+		words[i] = decimal(q)
 	}
-	return col + " NOT IN (" + strings.Join(words, ",") + ")"
+	return "delivery NOT IN (" + strings.Join(words, ",") + ")"
 }
 
 // dayOfTime is the SQL of an event's day.
@@ -165,7 +165,7 @@ func (s *Store) readTotals(context.Context) error {
 	var changes []change
 	if err := s.w.each(func(r *rows) {
 		changes = append(changes, change{class: event.Class(at[uint8](r, 0)), day: event.Day(at[int32](r, 1)), events: at[int64](r, 2)})
-	}, `SELECT class, `+dayOfTime+` AS d, count(*) FROM event WHERE `+s.notHidden("delivery")+` GROUP BY ALL`); err != nil {
+	}, `SELECT class, `+dayOfTime+` AS d, count(*) FROM event WHERE `+s.notHidden()+` GROUP BY ALL`); err != nil {
 		return err
 	}
 	gen := s.gen.Load()
@@ -349,7 +349,7 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 		if err := s.w.each(func(r *rows) { cands = append(cands, readSighting(r)) }, fmt.Sprintf(
 			`SELECT DISTINCT %s AS day, feed, class, type, %s, asset_kind, asset, marking, asn, cc, org, sector, region
 			FROM %s WHERE time >= TIMESTAMP '%s' AND time < TIMESTAMP '%s' AND class <> %d AND asset_kind <> 0 AND %s`,
-			dayOfTime, familyColumn, eventSource(gen), from, to, event.ClassOutside, s.notHidden("delivery"))); err != nil {
+			dayOfTime, familyColumn, eventSource(gen), from, to, event.ClassOutside, s.notHidden())); err != nil {
 			return err
 		}
 		if _, err := s.applySightings(0, gen, cands, nil); err != nil {

@@ -46,6 +46,9 @@ var dimColumns = map[query.Dim]dimColumn{
 	query.DimReport:       {"", "report", true, false},
 }
 
+// decimal writes a number into SQL.
+func decimal(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
+
 // value gives the number that a dimension's value is stored as.
 func (s *Store) value(d query.Dim, v string) (uint32, bool) {
 	switch {
@@ -93,11 +96,11 @@ func (s *Store) where(conds []query.Cond, col func(dimColumn) string) string {
 			n, ok := s.value(d, c.Value)
 			switch {
 			case c.Not && ok:
-				out = append(out, fmt.Sprint(n))
+				out = append(out, decimal(n))
 			case !c.Not:
 				any = true
 				if ok {
-					in = append(in, fmt.Sprint(n))
+					in = append(in, decimal(n))
 				}
 			}
 		}
@@ -127,7 +130,7 @@ func (s *Store) visible(scope policy.Scope) string {
 	var in []string
 	for _, o := range scope.Organisations() {
 		if n, ok := s.terms.find(o); ok && n != 0 {
-			in = append(in, fmt.Sprint(n))
+			in = append(in, decimal(n))
 		}
 	}
 	if len(in) == 0 {
@@ -197,7 +200,7 @@ func (s *Store) groups(ctx context.Context, scope policy.Scope, q query.Count, b
 	if err != nil {
 		return nil, err
 	}
-	loaded := s.notHidden("delivery")
+	loaded := s.notHidden()
 	if upto > 0 {
 		loaded += fmt.Sprintf(" AND delivery <= %d", upto)
 	}

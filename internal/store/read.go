@@ -63,7 +63,7 @@ func (s *Store) scanEvent(r *rows) query.Event {
 func (s *Store) eventWhere(scope policy.Scope, q query.Events) (string, []any) {
 	from, _ := dayBounds(q.Period.From)
 	_, to := dayBounds(q.Period.To)
-	parts := []string{s.where(q.Where, eventColumn), s.visible(scope), s.notHidden("delivery")}
+	parts := []string{s.where(q.Where, eventColumn), s.visible(scope), s.notHidden()}
 	var args []any
 	if q.Period != (query.Period{}) {
 		parts = append(parts, fmt.Sprintf("time >= TIMESTAMP '%s' AND time < TIMESTAMP '%s'", from, to))
@@ -71,7 +71,7 @@ func (s *Store) eventWhere(scope policy.Scope, q query.Events) (string, []any) {
 	if len(q.Classes) > 0 {
 		in := make([]string, len(q.Classes))
 		for i, c := range q.Classes {
-			in[i] = fmt.Sprint(uint8(c))
+			in[i] = decimal(uint32(c))
 		}
 		parts = append(parts, "class IN ("+strings.Join(in, ",")+")")
 	}
@@ -121,15 +121,16 @@ func (s *Store) textWhere(t string) (string, []any) {
 			return fmt.Sprintf("asn = %d", id), nil
 		}
 	}
-	cond := "asset = ? OR contains(text, ?)"
+	var cond strings.Builder
+	cond.WriteString("asset = ? OR contains(text, ?)")
 	value := ":" + string(appendString(nil, t))
 	for _, id := range s.terms.ending(value) {
-		cond += fmt.Sprintf(" OR contains(text || ',', '#%x,') OR contains(text, '#%x' || chr(10))", id, id)
+		fmt.Fprintf(&cond, " OR contains(text || ',', '#%x,') OR contains(text, '#%x' || chr(10))", id, id)
 	}
 	if id, ok := s.terms.find(low); ok && id != 0 {
-		cond += fmt.Sprintf(" OR family = %d OR identifier = %d OR org = %d", id, id, id)
+		fmt.Fprintf(&cond, " OR family = %d OR identifier = %d OR org = %d", id, id, id)
 	}
-	return "(" + cond + ")", []any{event.NamedAsset(event.AssetSite, low).Key, value}
+	return "(" + cond.String() + ")", []any{event.NamedAsset(event.AssetSite, low).Key, value}
 }
 
 // maxPage bounds the rows of one page.
@@ -206,7 +207,7 @@ func (s *Store) Event(ctx context.Context, scope policy.Scope, delivery, row uin
 	var list []query.Event
 	err := s.read(ctx, func(c *conn) error {
 		return c.each(func(r *rows) { list = append(list, s.scanEvent(r)) },
-			fmt.Sprintf(`SELECT %s FROM %s WHERE delivery = %d AND "row" = %d AND %s AND %s`, eventFields, eventSource(s.gen.Load()), delivery, row, s.visible(scope), s.notHidden("delivery")))
+			fmt.Sprintf(`SELECT %s FROM %s WHERE delivery = %d AND "row" = %d AND %s AND %s`, eventFields, eventSource(s.gen.Load()), delivery, row, s.visible(scope), s.notHidden()))
 	})
 	if err != nil {
 		return query.Event{}, err
@@ -228,7 +229,7 @@ func (s *Store) name3(ctx context.Context, list []query.Event) error {
 	for i := range list {
 		if _, ok := seen[list[i].Delivery]; !ok {
 			seen[list[i].Delivery] = info{}
-			words = append(words, fmt.Sprint(list[i].Delivery))
+			words = append(words, decimal(list[i].Delivery))
 		}
 	}
 	if len(words) == 0 {

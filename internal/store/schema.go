@@ -164,8 +164,23 @@ var (
 	// deliveryColumns has a row a delivery whose last part is in, that could not
 	// be read, or that was withdrawn.
 	deliveryColumns = []column{
-		{"seq", tU32}, {"feed", tText}, {"format", tText}, {"report", tText}, {"name", tText}, {"sha256", tText}, {"size", tI64}, {"arrived", tTime}, {"by", tText},
-		{"state", tText}, {"reason", tText}, {"enrichment", tU32}, {"received", tI64}, {"accepted", tI64}, {"duplicate", tI64}, {"quarantined", tI64}, {"outside", tI64},
+		{"seq", tU32},
+		{"feed", tText},
+		{"format", tText},
+		{"report", tText},
+		{"name", tText},
+		{"sha256", tText},
+		{"size", tI64},
+		{"arrived", tTime},
+		{"by", tText},
+		{"state", tText},
+		{"reason", tText},
+		{"enrichment", tU32},
+		{"received", tI64},
+		{"accepted", tI64},
+		{"duplicate", tI64},
+		{"quarantined", tI64},
+		{"outside", tI64},
 	}
 	quarantineColumns = []column{{"delivery", tU32}, {"row", tU32}, {"reason", tText}, {"detail", tText}, {"raw", tText}}
 	termColumns       = []column{{"id", tU32}, {"word", tText}, {"feed", tU32}}

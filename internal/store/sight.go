@@ -8,7 +8,7 @@ import (
 )
 
 // seed is drawn anew by each process: it only spreads the keys of sets.
-func seed() uint64 { return rand.Uint64() }
+func seed() uint64 { return rand.Uint64() } //nolint:gosec // it is kept to the process, and only spreads keys
 
 // classAsset names an asset in a class.
 type classAsset struct {

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -164,7 +165,7 @@ func (s *Store) start(ctx context.Context, fresh bool) (err error) {
 		return err
 	}
 	s.out = map[string]*chunkWriter{}
-	for _, t := range append(tables[:len(tables):len(tables)], table{"asked", askedColumns}) {
+	for _, t := range append(slices.Clip(tables), table{"asked", askedColumns}) {
 		if s.out[t.name], err = newChunkWriter(s.w, t.name, columnTypes(t.columns)); err != nil {
 			return err
 		}

@@ -289,7 +289,7 @@ func TestReenrich(t *testing.T) {
 	if err != nil || was.Distinct == 0 {
 		t.Fatal(was, err)
 	}
-	if err := s.Resight(t.Context(), "a new list", 2, func(e *event.Event, n *event.Annotation) {
+	if err := s.Resight(t.Context(), "a new list", 2, func(_ *event.Event, n *event.Annotation) {
 		*n = event.Annotation{ASN: 64999, Organisation: "new", CC: "XS"}
 	}, nil); err != nil {
 		t.Fatal(err)

@@ -147,7 +147,8 @@ func (s *Store) shorten(dst []byte, at int, feed uint32) []byte {
 		c.seen++
 	}
 	if c.id == 0 {
-		if c.seen < often || !utf8.Valid(m) {
+		// Half of the feed's words are left for its columns, which need them.
+		if c.seen < often || s.terms.count[feed] >= wordsPerFeed/2 || !utf8.Valid(m) {
 			return dst
 		}
 		id, ok := s.terms.id(string(m), feed)
