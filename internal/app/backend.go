@@ -113,7 +113,7 @@ func (a *App) Figure(ctx context.Context, s policy.Scope, id string, p figure.Pa
 }
 
 // Labels implements [web.Backend].
-func (a *App) Labels(_ context.Context, _ policy.Scope, by query.Dim, keys []string) (map[string]string, error) {
+func (a *App) Labels(_ context.Context, s policy.Scope, by query.Dim, keys []string) (map[string]string, error) {
 	e, err := a.data.current()
 	if err != nil {
 		return nil, err
@@ -128,6 +128,9 @@ func (a *App) Labels(_ context.Context, _ policy.Scope, by query.Dim, keys []str
 				name = e.Tables().ASName(uint32(n))
 			}
 		case query.DimOrganisation:
+			if !s.All() && !slices.Contains(s.Organisations(), k) {
+				continue // whether it is on the list is not the asker's to know
+			}
 			if o, ok := e.Organisations().Get(k); ok {
 				name = o.Name
 			}
