@@ -47,7 +47,7 @@ func TestText(t *testing.T) {
 			t.Fatalf("%s gives %+v %+v\nwant %+v %+v", text, got, note, e, n)
 		}
 	})
-	if len(s.terms.words) < 10 {
+	if len(s.terms.words) < 10 && !testing.Short() { // rapid makes fewer then
 		t.Errorf("only %d members became words", len(s.terms.words))
 	}
 }
