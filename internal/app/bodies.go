@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"sync"
 )
@@ -23,14 +24,26 @@ const (
 // read takes a body into memory if it is small. Otherwise b is nil. Either way
 // r gives all of it.
 func (x *bodies) read(body io.Reader) (r io.Reader, b []byte, err error) {
-	b, err = io.ReadAll(io.LimitReader(body, maxBody+1))
-	if err != nil {
-		return nil, nil, err
+	b = make([]byte, 64<<10)
+	n := 0
+	for {
+		m, err := io.ReadFull(body, b[n:])
+		if n += m; errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			b = b[:n:n]
+			return bytes.NewReader(b), b, nil
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if n > maxBody {
+			return io.MultiReader(bytes.NewReader(b), body), nil, nil
+		}
+		// Grown by the size of most reports at once: io.ReadAll would clear and
+		// copy several times as much.
+		bigger := make([]byte, max(4<<20, 2*n))
+		copy(bigger, b)
+		b = bigger
 	}
-	if len(b) > maxBody {
-		return io.MultiReader(bytes.NewReader(b), body), nil, nil
-	}
-	return bytes.NewReader(b), b, nil
 }
 
 func (x *bodies) put(sha string, b []byte) {

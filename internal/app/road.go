@@ -42,7 +42,8 @@ const (
 // journal's order that takes its turns like a feed: days then come mostly in
 // order, which the store counts fastest.
 type road struct {
-	app *App
+	app   *App
+	spare sync.Pool // of annotations
 
 	mu      sync.Mutex
 	changed chan struct{}         // closed and replaced when something below changes
@@ -450,7 +451,7 @@ func (r *road) nextPart(ctx context.Context, w *waiting, pool *decode.Pool) (*wo
 	if err != nil {
 		return nil, err
 	}
-	sp := &store.Part{Delivery: &w.d, Enrichment: w.from, Index: p.Index, Last: p.Last, Rows: p.Rows, Events: p.Events, Notes: make([]event.Annotation, len(p.Events))}
+	sp := &store.Part{Delivery: &w.d, Enrichment: w.from, Index: p.Index, Last: p.Last, Rows: p.Rows, Events: p.Events, Notes: r.notes(len(p.Events))}
 	for i := range p.Events {
 		e.Annotate(&p.Events[i], &sp.Notes[i])
 	}
@@ -608,7 +609,17 @@ func (x *work) free(r *road) {
 	}
 	r.ahead.Release(int64(x.part.Rows))
 	x.decoded.Recycle()
+	r.spare.Put(&x.part.Notes)
 	x.part = nil
+}
+
+// notes returns room for annotations, of a part that is in the store if there
+// is one.
+func (r *road) notes(n int) []event.Annotation {
+	if p, ok := r.spare.Get().(*[]event.Annotation); ok && cap(*p) >= n {
+		return (*p)[:n]
+	}
+	return make([]event.Annotation, n)
 }
 
 // more reports whether another part is on its way.

@@ -178,7 +178,8 @@ func (s *Store) loadPart(p *Part) (*loadRow, error) {
 	seq := p.Delivery.Seq
 	pd := s.pending[seq]
 	if pd == nil || p.Index == 0 { // from the start, perhaps after an attempt that was broken off
-		pd = &pending{events: map[dayClass]int64{}}
+		pd = &pending{events: map[dayClass]int64{}, cands: s.spare}
+		s.spare = nil
 		s.pending[seq] = pd
 	}
 	feed, ok := s.terms.id(p.Delivery.Feed, 0)
@@ -278,6 +279,9 @@ func (s *Store) finish(p *Part, changes []change) ([]change, error) {
 	changes, err := s.applySightings(seq, s.gen.Load(), pd.cands, changes)
 	if err != nil {
 		return nil, err
+	}
+	if cap(pd.cands) <= 2*PartRows {
+		s.spare = pd.cands[:0]
 	}
 	pd.cands, pd.have = nil, idSet{}
 	if pd.resume {

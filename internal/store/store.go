@@ -79,8 +79,9 @@ type Store struct {
 	row      [evText]uint32 // the words of the row at hand, by column
 	text     []byte         // its text
 	members  memberCache
-	fresh    bool // sightings are being made from nothing: no table holds any yet
-	dirty    bool // the sightings have to be made again
+	spare    []sighting // room for candidates, of a delivery that is in
+	fresh    bool       // sightings are being made from nothing: no table holds any yet
+	dirty    bool       // the sightings have to be made again
 
 	enrichments   map[uint32]bool // versions that loaded deliveries have
 	genEnrichment uint32          // version that the generation was made with
