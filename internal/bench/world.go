@@ -26,7 +26,7 @@ var firstDay = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 const days = 20
 
 // ahead is how many deliveries may be acked and not yet decoded.
-const ahead = 32
+const ahead = 8
 
 // machine is the program, running.
 type machine struct {
