@@ -57,8 +57,14 @@ func TestWithdraw(t *testing.T) {
 			_, err := r.Withdraw(ctx, policy.For("ann", policy.Analyst, nil, nil, true), sent[4], "mine")
 			return wants(err, web.ErrForbidden)
 		},
-		"no reason": func() error { _, err := r.Withdraw(ctx, localScope, sent[4], " "); return wants(err, web.ErrBadRequest) },
-		"no such":   func() error { _, err := r.Withdraw(ctx, localScope, "d9999", "gone"); return wants(err, query.ErrNotFound) },
+		"no reason": func() error {
+			_, err := r.Withdraw(ctx, localScope, sent[4], " ")
+			return wants(err, web.ErrBadRequest)
+		},
+		"no such": func() error {
+			_, err := r.Withdraw(ctx, localScope, "d9999", "gone")
+			return wants(err, query.ErrNotFound)
+		},
 		"no delivery": func() error { // a line of the journal, but none of a delivery
 			_, err := r.Withdraw(ctx, localScope, "d1", "gone")
 			return wants(err, query.ErrNotFound)

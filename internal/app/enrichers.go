@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 
 	"tocsin/internal/archive"
@@ -155,8 +156,14 @@ func (a *App) ground(ctx context.Context) error {
 	}
 	code, name := a.reg.Home()
 	var c registry.Config
-	if a.cfg.Home != "" && a.cfg.Home != code {
-		c.Home = &a.cfg.Home
+	if home := strings.ToUpper(a.cfg.Home); home != "" && home != code {
+		if len(home) != 2 || strings.Trim(home, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+			return fmt.Errorf("home %q is no country code: two letters, such as NL", a.cfg.Home)
+		}
+		if code != "" {
+			a.log.LogAttrs(ctx, slog.LevelWarn, "the country of the constituency is another one from now on: figures at home and abroad change", slog.String("from", code), slog.String("to", home))
+		}
+		c.Home = &home
 	}
 	if a.cfg.HomeName != "" && a.cfg.HomeName != name {
 		c.HomeName = &a.cfg.HomeName

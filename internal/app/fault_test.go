@@ -253,3 +253,49 @@ func (r *running) named(t *testing.T, what, dir string, docs []byte) (kind [3]in
 	}
 	return kind
 }
+
+// TestHome damages the one setting that decides figures: what is no country is
+// refused, and another country is told, in the log and in the journal.
+func TestHome(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	cfg := smallConfig(dir)
+	r := begin(t, cfg, Deps{})
+	r.reference(t)
+	r.mustSend(t, parcelOf(0, 1, 50))
+	r.settle(t)
+	docs := r.mustDocuments(t)
+	r.stop()
+	for at := range len(cfg.Home) {
+		for bit := range 8 {
+			if !full() && (at*8+bit)%3 != 0 {
+				continue
+			}
+			b := []byte(cfg.Home)
+			b[at] ^= 1 << bit
+			other := cfg
+			other.Home = string(b)
+			x, err := start(other, Deps{})
+			if err != nil {
+				continue
+			}
+			told := x.log.String()
+			got := x.mustDocuments(t)
+			list, err := x.Audit(t.Context(), localScope, 1)
+			x.stop()
+			same := bytes.Equal(got, docs)
+			if !same && (!strings.Contains(told, other.Home) || err != nil || len(list) != 1 || list[0].Kind != "config") {
+				t.Errorf("home %q: the figures changed in silence: %s %+v %v", other.Home, told, list, err)
+			}
+			if same { // harmless
+				continue
+			}
+			if x, err = start(cfg, Deps{}); err != nil {
+				t.Fatal(err)
+			}
+			x.stop()
+		}
+	}
+	r = begin(t, cfg, Deps{})
+	same(t, "the country as it was", r.mustDocuments(t), docs)
+}
