@@ -18,7 +18,7 @@ import (
 // TestTurns loads one very large delivery while small ones of another feed
 // come in: those do not wait for it.
 func TestTurns(t *testing.T) {
-	rows, small := sized(150_000, 1_000_000), sized(5, 20)
+	rows, small := sized(200_000, 1_000_000), sized(4, 20)
 	r := begin(t, smallConfig(t.TempDir()), Deps{})
 	r.reference(t)
 	r.mustSend(t, parcelOf(0, 1, 100)) // the first of all pays for the tables
@@ -65,8 +65,10 @@ func TestTurns(t *testing.T) {
 	slices.Sort(took)
 	t.Logf("%d rows acked after %.2f s and in after %.2f s; meanwhile %d deliveries of 10,000 rows took %v to %v from their bytes to the figures, the last of them after %.2f s",
 		rows, acked.Seconds(), whole.Seconds(), small, took[0], took[len(took)-1], alone.Seconds())
-	if worst := took[len(took)-1]; worst > 5*time.Second {
-		t.Errorf("a small delivery took %v beside a large one, want at most 5 s", worst)
+	// Generous, since other tests may have the machine at the same time: the
+	// benchmark measures it.
+	if worst, bound := took[len(took)-1], time.Duration(sized(15, 5))*time.Second; worst > bound {
+		t.Errorf("a small delivery took %v beside a large one, want at most %v", worst, bound)
 	}
 	if d, err := r.Delivery(t.Context(), policy.Local(), id); err != nil || d.Received != int64(rows) || d.Accepted != int64(rows) {
 		t.Errorf("%+v %v", d, err)
