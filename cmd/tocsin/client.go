@@ -31,6 +31,35 @@ type client struct {
 	close func()
 }
 
+// exists tells a data directory from a slip of the pen: a command that only
+// reads makes none.
+func (g *globals) exists() error {
+	es, err := os.ReadDir(g.Data)
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("there is no data directory %s: name yours with --data DIR or TOCSIN_DATA; `tocsin import` and `tocsin serve` make a new one", g.Data)
+	}
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	known := len(es) == 0
+	for _, e := range es {
+		known = known || e.Name() == "archive" || e.Name() == configName
+	}
+	if !known {
+		return fmt.Errorf("%s holds no data of tocsin: name another directory with --data DIR or TOCSIN_DATA", g.Data)
+	}
+	return nil
+}
+
+// running reports whether a server listens for commands.
+func (g *globals) running() bool {
+	c, err := net.Dial("unix", filepath.Join(g.Data, socketName)) //nolint:noctx // a file on this machine
+	if err == nil {
+		_ = c.Close()
+	}
+	return err == nil
+}
+
 // connect finds the server, or opens the data directory and loads what waits
 // in it.
 func connect(ctx context.Context, g *globals) (*client, error) {
@@ -57,7 +86,7 @@ func connect(ctx context.Context, g *globals) (*client, error) {
 		return nil, err
 	}
 	own := cfg
-	own.Hosts, own.Listen = nil, ""
+	own.Hosts, own.Listen, own.frank = nil, "", true
 	s, err := newServer(log, a, own)
 	if err != nil {
 		a.Close()
@@ -139,6 +168,10 @@ func (w *pipeWriter) SetReadDeadline(time.Time) error { return nil }
 // SetWriteDeadline is as SetReadDeadline.
 func (w *pipeWriter) SetWriteDeadline(time.Time) error { return nil }
 
+// errNotFound is what a command gets for something that is not there; it says
+// better what.
+var errNotFound = errors.New("there is no such thing")
+
 // open sends a request and returns the body of its answer, or the error that
 // the answer tells.
 func (c *client) open(ctx context.Context, method, path string, q url.Values, body io.Reader, header ...string) (io.ReadCloser, error) {
@@ -164,6 +197,9 @@ func (c *client) open(ctx context.Context, method, path string, q url.Values, bo
 		defer res.Body.Close() //nolint:errcheck // read only
 		var p web.Problem
 		b, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+		if res.StatusCode == http.StatusNotFound {
+			return nil, errNotFound
+		}
 		if json.Unmarshal(b, &p) == nil && p.Detail != "" {
 			return nil, errors.New(p.Detail)
 		}

@@ -16,13 +16,20 @@ import (
 
 	"tocsin/internal/app"
 	"tocsin/internal/archive"
-	"tocsin/internal/figure"
 	"tocsin/internal/query"
 	"tocsin/internal/web"
 )
 
-// with connects and runs f.
+// with connects to a data directory that is there, and runs f.
 func with(ctx context.Context, g *globals, f func(*client) error) error {
+	if err := g.exists(); err != nil {
+		return err
+	}
+	return change(ctx, g, f)
+}
+
+// change connects and runs f; it makes the data directory if there is none.
+func change(ctx context.Context, g *globals, f func(*client) error) error {
 	c, err := connect(ctx, g)
 	if err != nil {
 		return err
@@ -50,7 +57,7 @@ func num(n int64) string { return strconv.FormatInt(n, 10) }
 type importCmd struct {
 	Feed   string   `help:"The feed; it is made if it is not known, marked AMBER." required:""`
 	Format string   `help:"The format; by default the feed's own, or what the file's name tells." placeholder:"shadowserver"`
-	Files  []string `arg:"" help:"Report files; a folder stands for the files in it." type:"existing"`
+	Files  []string `arg:"" help:"Report files; a folder stands for the files in it, not in folders below." type:"existing"`
 }
 
 // imported is one delivery as scripts get it.
@@ -73,7 +80,7 @@ func (c importCmd) Run(ctx context.Context, g *globals) error {
 	if err != nil {
 		return err
 	}
-	return with(ctx, g, func(x *client) error {
+	return change(ctx, g, func(x *client) error {
 		out := struct {
 			Deliveries []imported `json:"deliveries"`
 		}{[]imported{}}
@@ -99,11 +106,24 @@ func (c importCmd) Run(ctx context.Context, g *globals) error {
 		if g.JSON {
 			return errors.Join(append(failed, printJSON(out))...)
 		}
+		if len(out.Deliveries) == 0 {
+			return errors.Join(failed...)
+		}
 		rows := [][]string{{"DELIVERY", "FILE", "STATE", "RECEIVED", "ACCEPTED", "DUPLICATE", "QUARANTINED"}}
+		var sum imported
 		for _, d := range out.Deliveries {
 			rows = append(rows, []string{d.ID, d.Name, string(d.State), num(d.Received), num(d.Accepted), num(d.Duplicate), num(d.Quarantined)})
+			sum.Received, sum.Accepted = sum.Received+d.Received, sum.Accepted+d.Accepted
+			sum.Duplicate, sum.Quarantined = sum.Duplicate+d.Duplicate, sum.Quarantined+d.Quarantined
 		}
-		return errors.Join(append(failed, table(rows...))...)
+		if n := len(out.Deliveries); n > 1 {
+			rows = append(rows, []string{"total", strconv.Itoa(n) + " files", "", num(sum.Received), num(sum.Accepted), num(sum.Duplicate), num(sum.Quarantined)})
+		}
+		err = table(rows...)
+		if err == nil && sum.Quarantined > 0 {
+			_, err = fmt.Println("`tocsin quarantine` shows what was put aside, and why.")
+		}
+		return errors.Join(append(failed, err)...)
 	})
 }
 
@@ -141,10 +161,15 @@ func expand(paths []string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
+		n := 0
 		for _, e := range es {
 			if e.Type().IsRegular() && !strings.HasPrefix(e.Name(), ".") {
 				out = append(out, filepath.Join(p, e.Name()))
+				n++
 			}
+		}
+		if n == 0 {
+			return nil, fmt.Errorf("%s: there is no file in this folder; folders in it are not looked into", p)
 		}
 	}
 	return out, nil
@@ -160,7 +185,7 @@ func (c withdrawCmd) Run(ctx context.Context, g *globals) error {
 	return with(ctx, g, func(x *client) error {
 		var d query.Delivery
 		if err := x.do(ctx, http.MethodPost, "/api/v1/deliveries/"+url.PathEscape(c.Delivery)+"/withdraw", nil, map[string]string{"why": c.Why}, &d); err != nil {
-			return err
+			return noDelivery(c.Delivery, err)
 		}
 		if g.JSON {
 			return printJSON(d)
@@ -207,6 +232,14 @@ func (c deliveriesCmd) Run(ctx context.Context, g *globals) error {
 	})
 }
 
+// noDelivery says it plainly where err is that there is no such delivery.
+func noDelivery(id string, err error) error {
+	if errors.Is(err, errNotFound) {
+		return fmt.Errorf("there is no delivery %q: `tocsin deliveries` lists them with their ids, such as d12", id)
+	}
+	return err
+}
+
 func set(q url.Values, k, v string) {
 	if v != "" {
 		q.Set(k, v)
@@ -250,7 +283,7 @@ func (c quarantineCmd) Run(ctx context.Context, g *globals) error {
 			all.Rows, all.Reasons, all.Total = append(all.Rows, p.Rows...), p.Reasons, p.Total
 			return len(p.Rows), p.Total
 		}); err != nil {
-			return err
+			return noDelivery(c.Delivery, err)
 		}
 		if c.Limit > 0 {
 			all.Rows = all.Rows[:min(len(all.Rows), c.Limit)]
@@ -265,135 +298,6 @@ func (c quarantineCmd) Run(ctx context.Context, g *globals) error {
 				raw = raw[:60] + " ..."
 			}
 			rows = append(rows, []string{r.Delivery, strconv.FormatUint(uint64(r.Row), 10), r.Feed, r.Name, r.Reason, r.Detail, raw})
-		}
-		return table(rows...)
-	})
-}
-
-// filter is what events and figures are narrowed by.
-type filter struct {
-	From         string   `help:"First day, YYYY-MM-DD."`
-	To           string   `help:"Last day, YYYY-MM-DD."`
-	ASN          []string `help:"AS number." name:"asn"`
-	Organisation []string `help:"Organisation's id."`
-	Sector       []string `help:"Sector."`
-	Region       []string `help:"Region."`
-	Country      []string `help:"Country code, ! before it for not."`
-	Family       []string `help:"Malware family, or service."`
-	Type         []string `help:"classification.type."`
-	Feed         []string `help:"Feed."`
-	Report       []string `help:"Report type."`
-}
-
-func (f *filter) values() url.Values {
-	q := url.Values{}
-	set(q, "from", f.From)
-	set(q, "to", f.To)
-	for k, v := range map[query.Dim][]string{
-		query.DimASN: f.ASN, query.DimOrganisation: f.Organisation, query.DimSector: f.Sector, query.DimRegion: f.Region, query.DimCountry: f.Country,
-		query.DimFamily: f.Family, query.DimType: f.Type, query.DimFeed: f.Feed, query.DimReport: f.Report,
-	} {
-		for _, x := range v {
-			q.Add(string(k), x)
-		}
-	}
-	return q
-}
-
-// whole fills in the days that were left open: those that there are events of.
-func (f *filter) whole(ctx context.Context, x *client) (has bool, err error) {
-	var about struct {
-		Status web.Status `json:"status"`
-	}
-	if err := x.get(ctx, "/about", url.Values{"format": {"json"}}, &about); err != nil {
-		return false, err
-	}
-	if f.From == "" {
-		f.From = about.Status.DataFrom.String()
-	}
-	if f.To == "" {
-		f.To = about.Status.DataTo.String()
-	}
-	return about.Status.HasData, nil
-}
-
-type eventsCmd struct {
-	filter
-	Class    []string `help:"infection, controller, hacked-site, exposure, attempt, victim, leak, other or outside-scope."`
-	Delivery string   `help:"Of this delivery alone, such as d12."`
-	Text     string   `help:"An address, network, name, family or event id to look for." placeholder:"TEXT"`
-	Row      uint32   `help:"With --delivery: print the one row, as it was received."`
-}
-
-// Run prints events as IDF JSON lines, or as CSV for people.
-func (c eventsCmd) Run(ctx context.Context, g *globals) error {
-	return with(ctx, g, func(x *client) error {
-		if c.Row > 0 {
-			return x.copyTo(ctx, os.Stdout, fmt.Sprintf("/events/%s/%d", url.PathEscape(c.Delivery), c.Row), url.Values{"format": {"raw"}})
-		}
-		has, err := c.whole(ctx, x)
-		if err != nil || !has {
-			return err
-		}
-		q := c.values()
-		for _, v := range c.Class {
-			q.Add("class", v)
-		}
-		set(q, "delivery", c.Delivery)
-		set(q, "q", c.Text)
-		q.Set("format", "csv")
-		if g.JSON {
-			q.Set("format", "idf")
-		}
-		return x.copyTo(ctx, os.Stdout, "/events", q)
-	})
-}
-
-type figuresCmd struct {
-	filter
-	By         string `help:"Break each figure down by asn, organisation, sector, region, country, family, type, feed or report."`
-	Enrichment uint32 `help:"As the figures stood under this version of the reference data, before a later tocsin reenrich."`
-}
-
-// Run prints the figures of a period.
-func (c figuresCmd) Run(ctx context.Context, g *globals) error {
-	return with(ctx, g, func(x *client) error {
-		if _, err := c.whole(ctx, x); err != nil {
-			return err
-		}
-		q := c.values()
-		set(q, "by", c.By)
-		if c.Enrichment != 0 {
-			q.Set("enrichment", strconv.FormatUint(uint64(c.Enrichment), 10))
-		}
-		q.Set("format", "json")
-		if g.JSON {
-			return x.copyTo(ctx, os.Stdout, "/figures", q)
-		}
-		var doc struct {
-			Period  query.Period `json:"period"`
-			Figures []struct {
-				Title      string           `json:"title"`
-				Unit       string           `json:"unit"`
-				Headline   figure.Headline  `json:"headline"`
-				NoData     bool             `json:"no_data"`
-				Value      json.RawMessage  `json:"value"`
-				Cumulative int64            `json:"cumulative_distinct"`
-				Label      string           `json:"cumulative_label"`
-				Breakdown  *json.RawMessage `json:"breakdown"`
-			} `json:"figures"`
-		}
-		if err := x.get(ctx, "/figures", q, &doc); err != nil {
-			return err
-		}
-		fmt.Printf("%s to %s, days in UTC\n", doc.Period.From, doc.Period.To)
-		rows := [][]string{{"FIGURE", "VALUE", "UNIT", "WHAT", "BESIDE IT"}}
-		for _, f := range doc.Figures {
-			value := strings.Trim(string(f.Value), `"`)
-			if f.NoData {
-				value = "no data"
-			}
-			rows = append(rows, []string{f.Title, value, f.Unit, f.Headline.String(), num(f.Cumulative) + " " + f.Label})
 		}
 		return table(rows...)
 	})
@@ -441,7 +345,7 @@ type feedsSetCmd struct {
 
 // Run sets a feed up.
 func (c feedsSetCmd) Run(ctx context.Context, g *globals) error {
-	return with(ctx, g, func(x *client) error {
+	return change(ctx, g, func(x *client) error {
 		var f query.Feed
 		if err := x.do(ctx, http.MethodPut, "/api/v1/feeds/"+url.PathEscape(c.Feed), nil, web.FeedSettings{Format: c.Format, Marking: c.Marking, Historical: c.Historical, Limits: c.Limit}, &f); err != nil {
 			return err
@@ -449,7 +353,14 @@ func (c feedsSetCmd) Run(ctx context.Context, g *globals) error {
 		if g.JSON {
 			return printJSON(f)
 		}
-		_, err := fmt.Printf("%s: format %q, TLP:%s, historical %t; for deliveries from now on.\n", plain(f.Name), f.Format, f.Marking, f.Historical)
+		format, age := f.Format, "rows of the last days only"
+		if format == "" {
+			format = "as each file's name tells"
+		}
+		if f.Historical {
+			age = "rows of any age"
+		}
+		_, err := fmt.Printf("%s: format %s, TLP:%s, %s; for deliveries from now on.\n", plain(f.Name), plain(format), f.Marking, age)
 		return err
 	})
 }
@@ -460,7 +371,11 @@ type organisationsCmd struct {
 
 // Run lists the organisations or replaces the list.
 func (c organisationsCmd) Run(ctx context.Context, g *globals) error {
-	return with(ctx, g, func(x *client) error {
+	connected := with
+	if c.File != "" {
+		connected = change
+	}
+	return connected(ctx, g, func(x *client) error {
 		if c.File == "" {
 			var d struct {
 				Organisations []web.Organisation `json:"organisations"`
@@ -513,7 +428,11 @@ type refdataCmd struct {
 
 // Run lists the reference data or lays a table over it.
 func (c refdataCmd) Run(ctx context.Context, g *globals) error {
-	return with(ctx, g, func(x *client) error {
+	connected := with
+	if c.File != "" {
+		connected = change
+	}
+	return connected(ctx, g, func(x *client) error {
 		var d struct {
 			Sources []web.Source `json:"sources"`
 		}
@@ -598,14 +517,17 @@ type tokensCreateCmd struct {
 	Role         string   `help:"admin, analyst, organisation or public." default:"public"`
 	Organisation []string `help:"For the role organisation: whose rows it may read."`
 	Feed         []string `help:"A feed that it may push to; * for any."`
-	Read         bool     `help:"It may read."`
+	Read         bool     `help:"It may read what its role sees."`
 	Days         int      `help:"Days until it expires, at most 365." default:"90"`
 }
 
 // Run makes a token.
 func (c tokensCreateCmd) Run(ctx context.Context, g *globals) error {
-	return with(ctx, g, func(x *client) error {
+	return change(ctx, g, func(x *client) error {
 		var t web.Token
+		if !c.Read && len(c.Feed) == 0 {
+			return errors.New("such a token opens nothing: let it push with --feed FEED, read with --read, or both")
+		}
 		in := web.TokenRequest{Name: c.Name, Role: c.Role, Organisations: c.Organisation, Feeds: c.Feed, Read: c.Read, Days: c.Days}
 		if err := x.do(ctx, http.MethodPost, "/api/v1/tokens", nil, in, &t); err != nil {
 			return err
@@ -626,6 +548,9 @@ type tokensRevokeCmd struct {
 func (c tokensRevokeCmd) Run(ctx context.Context, g *globals) error {
 	return with(ctx, g, func(x *client) error {
 		if err := x.do(ctx, http.MethodDelete, "/api/v1/tokens/"+url.PathEscape(c.Token), nil, nil, nil); err != nil {
+			if errors.Is(err, errNotFound) {
+				err = fmt.Errorf("there is no token %q: `tocsin tokens` lists them with their ids", c.Token)
+			}
 			return err
 		}
 		if g.JSON {
@@ -637,7 +562,7 @@ func (c tokensRevokeCmd) Run(ctx context.Context, g *globals) error {
 }
 
 type auditCmd struct {
-	Limit int `help:"How many, the newest first." default:"100"`
+	Limit int `help:"How many, the newest first; at most 1000." default:"100"`
 }
 
 // Run lists changes.
@@ -747,7 +672,7 @@ type restoreCmd struct {
 func (c restoreCmd) Run(ctx context.Context, g *globals) error {
 	es, err := os.ReadDir(g.Data)
 	if err == nil && len(es) > 0 {
-		return fmt.Errorf("%s is not empty: restore into a new data directory with --data", g.Data)
+		return fmt.Errorf("%s is not empty: name a new data directory with --data", g.Data)
 	}
 	if err := os.MkdirAll(g.Data, 0o700); err != nil {
 		return err
@@ -767,7 +692,7 @@ func (c restoreCmd) Run(ctx context.Context, g *globals) error {
 		err = damageError{damaged}
 	}
 	// The store is made from the archive as it is first opened.
-	return errors.Join(err, with(ctx, g, func(*client) error {
+	return errors.Join(err, change(ctx, g, func(*client) error {
 		if g.JSON {
 			return printJSON(sum)
 		}

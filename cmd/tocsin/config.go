@@ -25,6 +25,8 @@ type config struct {
 	Inbox    string   `yaml:"inbox"`     // watched folder; by default inbox in the data directory, "-" for none
 	Memory   int64    `yaml:"memory"`    // bytes that the database may use for its buffers
 	MinFree  int64    `yaml:"min_free"`  // bytes of free disk below which nothing is acked
+
+	frank bool // tell the asker internal errors: for the owner of the directory
 }
 
 func defaultConfig() config { return config{Listen: "127.0.0.1:8480"} }
@@ -41,7 +43,7 @@ func loadConfig(dir string) (config, error) {
 		return c, err
 	}
 	if err := yaml.UnmarshalWithOptions(b, &c, yaml.Strict()); err != nil {
-		return c, fmt.Errorf("%s: %w", path, err)
+		return c, fmt.Errorf("%s cannot be read; it knows listen, hosts, home, home_name, max_body, inbox, memory and min_free: %w", path, err)
 	}
 	switch {
 	case c.MaxBody < 0 || c.Memory < 0:

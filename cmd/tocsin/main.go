@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"strings"
@@ -125,10 +126,16 @@ func (versionCmd) Run(g *globals) error {
 type checkCmd struct{}
 
 // Run builds everything and stops.
-func (checkCmd) Run(ctx context.Context, g *globals) error {
+func (c checkCmd) Run(ctx context.Context, g *globals) error {
 	cfg, err := loadConfig(g.Data)
 	if err != nil {
 		return err
+	}
+	if err := g.exists(); err != nil {
+		return err
+	}
+	if g.running() {
+		return c.beside(ctx, g)
 	}
 	log := g.logger(slog.LevelWarn)
 	a, err := app.Open(ctx, log, cfg.app(g.Data), app.Deps{})
@@ -147,6 +154,23 @@ func (checkCmd) Run(ctx context.Context, g *globals) error {
 	}
 	_, err = fmt.Println("The configuration, the journal and the store are in order.")
 	return err
+}
+
+// beside checks while a server has the journal and the store open: their state
+// is its to tell.
+func (checkCmd) beside(ctx context.Context, g *globals) error {
+	return with(ctx, g, func(x *client) error {
+		rc, err := x.open(ctx, http.MethodGet, "/healthz", nil, nil)
+		if err != nil {
+			return fmt.Errorf("the configuration can be read, but the running server is not well: %w", err)
+		}
+		_ = rc.Close()
+		if g.JSON {
+			return printJSON(map[string]bool{"ok": true})
+		}
+		_, err = fmt.Println("The configuration can be read, and the server that runs here is well; it takes a changed configuration at its next start.")
+		return err
+	})
 }
 
 func join(list []string) string {

@@ -14,6 +14,7 @@ import (
 
 	"tocsin/internal/app"
 	"tocsin/internal/event"
+	"tocsin/internal/policy"
 	"tocsin/internal/registry"
 	"tocsin/internal/sim"
 	"tocsin/internal/web"
@@ -28,7 +29,7 @@ func newServer(log *slog.Logger, a *app.App, c config) (*web.Server, error) {
 	if len(hosts) == 0 && onLoopback(c.Listen) {
 		hosts = web.LoopbackHosts()
 	}
-	return web.New(log, web.Config{MaxBody: c.MaxBody, Hosts: hosts}, web.Deps{Backend: a, Auth: a.Authenticator(), Metrics: a.Metrics(), IDF: event.AppendIDF})
+	return web.New(log, web.Config{MaxBody: c.MaxBody, Hosts: hosts, Frank: c.frank}, web.Deps{Backend: a, Auth: a.Authenticator(), Metrics: a.Metrics(), IDF: event.AppendIDF})
 }
 
 func onLoopback(addr string) bool {
@@ -74,7 +75,7 @@ func serve(ctx context.Context, log *slog.Logger, g *globals, a *app.App, cfg co
 		return err
 	}
 	own := cfg
-	own.Hosts, own.Listen = nil, ""
+	own.Hosts, own.Listen, own.frank = nil, "", true
 	web2, err := newServer(log, a, own)
 	if err != nil {
 		return err
@@ -185,7 +186,9 @@ func (d demoCmd) Run(ctx context.Context, g *globals) error {
 	defer a.Close()
 	started := time.Now()
 	return serve(ctx, log, g, a, cfg, func(ctx context.Context, url string) error {
-		if a.Empty() {
+		if !a.Empty() {
+			fmt.Fprintf(os.Stderr, "%s holds data already: it is served as it is. Name a new directory with --data for another country.\n", g.Data)
+		} else {
 			fmt.Fprintf(os.Stderr, "Making a simulated country of about %d rows ...\n", d.Rows)
 			p := newProgress(g, "deliveries taken in")
 			if err := a.Simulate(ctx, simulation(country), func(n int) { p.show(int64(n), 0) }); err != nil {
@@ -198,6 +201,10 @@ func (d demoCmd) Run(ctx context.Context, g *globals) error {
 			fmt.Fprintf(os.Stderr, "Loaded after %.1f s.\n", time.Since(started).Seconds())
 		}
 		if d.Exit {
+			if g.JSON {
+				st, err := a.Status(ctx, policy.Local())
+				return errors.Join(err, printJSON(st), errDone)
+			}
 			return errDone
 		}
 		fmt.Fprintf(os.Stderr, "The figures are at %s (Ctrl-C stops).\n", url)

@@ -171,7 +171,7 @@ func Evaluate(ctx context.Context, c Counts, scope policy.Scope, def *Definition
 		return Figure{}, fmt.Errorf("%w: %s by %q", ErrBreakdown, def.ID, p.By)
 	}
 	if def.Place != Anywhere && p.Home == "" {
-		f.NoData, f.Reason = true, "no home country is configured: set it to tell home from abroad"
+		f.NoData, f.Reason = true, "no home country is configured: say `home: NL`, or yours, in tocsin.yaml to tell home from abroad"
 		return f, nil
 	}
 	where, ok := And(def.Where, def.place(p.Home), p.Where)
