@@ -94,8 +94,15 @@ func TestQuantiles(t *testing.T) {
 		q    float64
 		want float64
 	}{
-		{hundred, 0.5, 50}, {hundred, 0.95, 95}, {hundred, 0.99, 99}, {hundred, 1, 100}, {hundred, 0, 1},
-		{[]float64{3}, 0.99, 3}, {[]float64{1, 2, 3}, 0.99, 3}, {[]float64{1, 2, 3}, 0.5, 2}, {nil, 0.5, 0},
+		{hundred, 0.5, 50},
+		{hundred, 0.95, 95},
+		{hundred, 0.99, 99},
+		{hundred, 1, 100},
+		{hundred, 0, 1},
+		{[]float64{3}, 0.99, 3},
+		{[]float64{1, 2, 3}, 0.99, 3},
+		{[]float64{1, 2, 3}, 0.5, 2},
+		{nil, 0.5, 0},
 	} {
 		if got := quantile(tt.xs, tt.q); got != tt.want {
 			t.Errorf("quantile %v of %v = %v, want %v", tt.q, tt.xs, got, tt.want)
@@ -119,6 +126,11 @@ func TestStageOf(t *testing.T) {
 		{"deduplicate", []string{"tocsin/internal/store.(*idSet).add", "tocsin/internal/store.(*Store).duplicates"}},
 		{"sightings", []string{"tocsin/internal/store.(*idSet).add", "tocsin/internal/store.(*Store).applySightings"}},
 		{"go_gc", []string{"runtime.scanobject", "runtime.gcAssistAlloc", "tocsin/internal/decode.(*table).keep"}},
+		{"id", []string{"crypto/sha256.Sum256", "tocsin/internal/event.Hash", "tocsin/internal/decode.(*table).identify", "tocsin/internal/decode.(*table).next"}},
+		{"convert", []string{"tocsin/internal/decode.(*table).next", "tocsin/internal/decode.(*delivery).row"}},
+		{"duckdb_commit_checkpoint", []string{"runtime.cgocall", "tocsin/internal/store.(*conn).exec", "tocsin/internal/store.(*Store).Load"}},
+		{"duckdb_statements", []string{"runtime.cgocall", "tocsin/internal/store.(*conn).execArgs", "tocsin/internal/store.(*Store).applySightings"}},
+		{"store_other", []string{"tocsin/internal/store.(*marginals).apply", "tocsin/internal/store.(*Store).Load"}},
 		{otherStage, []string{"runtime.futex"}},
 	} {
 		if got := stageOf(tt.stack); got != tt.want {

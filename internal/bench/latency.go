@@ -27,12 +27,12 @@ const (
 const maxWait = 2 * time.Minute
 
 // latency times the way of a delivery from its ack into a figure.
-func latency(ctx context.Context, b *bench) error {
+func latency(ctx context.Context, b *bench) (err error) {
 	m, err := b.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer m.close()
+	defer func() { err = errors.Join(err, m.close()) }()
 	pr := &prober{b: b, m: m}
 	if err := pr.idle(ctx); err != nil {
 		return err

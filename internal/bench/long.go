@@ -25,13 +25,13 @@ import (
 // its checkpoint, what memory and disk it takes, and how fast figures are over
 // all of it while loading goes on. What making the reports costs is measured
 // on its own thread and subtracted.
-func long(ctx context.Context, b *bench) error {
+func long(ctx context.Context, b *bench) (err error) {
 	m, err := b.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(m.dir) //nolint:errcheck // temporary
-	defer m.close()
+	defer func() { err = errors.Join(err, m.close()) }()
 	stop := peaks(ctx)
 	var gen meter
 	var costs []float64

@@ -73,6 +73,8 @@ type bench struct {
 	out io.Writer
 	log *slog.Logger
 	n   int // folders made
+
+	lost error // why lines could not be written
 }
 
 // print writes one number.
@@ -83,11 +85,16 @@ func (b *bench) print(name string, value float64, unit string) {
 			digits++
 		}
 	}
-	fmt.Fprintf(b.out, "BENCH %s %.*f %s\n", name, digits, value, unit)
+	b.line("BENCH %s %.*f %s", name, digits, value, unit)
 }
 
 // note writes a line for the reader, which is no number.
-func (b *bench) note(format string, args ...any) { fmt.Fprintf(b.out, "# "+format+"\n", args...) }
+func (b *bench) note(format string, args ...any) { b.line("# "+format, args...) }
+
+func (b *bench) line(format string, args ...any) {
+	_, err := fmt.Fprintf(b.out, format+"\n", args...)
+	b.lost = errors.Join(b.lost, err)
+}
 
 // folder makes a new folder for data.
 func (b *bench) folder() string {
@@ -156,7 +163,7 @@ func run(ctx context.Context, log *slog.Logger, cfg config, out io.Writer) (err 
 		b.note("section %s took %.0f s", s.name, time.Since(at).Seconds())
 	}
 	b.note("all took %.0f s", time.Since(started).Seconds())
-	return err
+	return errors.Join(err, b.lost)
 }
 
 // median returns the middle value; with an even number, the mean of the two.

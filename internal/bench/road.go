@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -20,12 +21,12 @@ type roadResult struct {
 // road takes in deliveries that have been made beforehand, and measures until
 // they are in the store and its log is in its file. The machine is closed, its
 // folder is the caller's to remove.
-func (b *bench) road(ctx context.Context, k *kept) (roadResult, error) {
+func (b *bench) road(ctx context.Context, k *kept) (_ roadResult, err error) {
 	m, err := b.open(ctx)
 	if err != nil {
 		return roadResult{}, err
 	}
-	defer m.close()
+	defer func() { err = errors.Join(err, m.close()) }()
 	runtime.GC()
 	cpu, at := processCPU(), time.Now()
 	if err := m.feed(ctx, k.all()); err != nil {
@@ -101,12 +102,12 @@ func roads(ctx context.Context, b *bench) error {
 const bigTransaction = 122_880
 
 // rebuild measures loading everything again from the archive.
-func rebuild(ctx context.Context, b *bench) error {
+func rebuild(ctx context.Context, b *bench) (err error) {
 	m, err := b.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer m.close()
+	defer func() { err = errors.Join(err, m.close()) }()
 	if err := m.feed(ctx, sim.Sinkhole(sim.SinkholeConfig{Seed: 1, From: firstDay, Total: b.cfg.road, Rows: b.cfg.delta, PerDay: b.cfg.road})); err != nil {
 		return err
 	}

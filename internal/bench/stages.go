@@ -17,43 +17,48 @@ import (
 	"tocsin/internal/sim"
 )
 
-// stageRules say what a function's time counts for: the innermost frame of a
-// stack that one of them fits decides.
-var stageRules = []struct{ stage, prefix string }{
+// rule says what the time of functions whose names begin with prefix counts for.
+type rule struct{ stage, prefix string }
+
+// stageRules decide for a whole stack: the innermost frame that one of them
+// fits.
+var stageRules = []rule{
 	{"go_gc", "runtime.gcBgMarkWorker"},
 	{"go_gc", "runtime.gcAssistAlloc"},
 	{"go_gc", "runtime.bgsweep"},
 	{"go_gc", "runtime.bgscavenge"},
 	{"go_gc", "runtime.gcStart"},
-	{"duckdb_append", "tocsin/internal/store.(*chunkWriter).append"},
-	{"duckdb_append", "tocsin/internal/store.(*chunkWriter).flush"},
-	{"duckdb_commit_checkpoint", "tocsin/internal/store.(*conn).exec"},
-	{"duckdb_statements", "tocsin/internal/store.(*conn)."},
-	{"duckdb_statements", "tocsin/internal/store.(*rows)."},
-	{"duckdb_commit_checkpoint", "tocsin/internal/store.(*Store).Checkpoint"},
+	{"archive_write", "tocsin/internal/archive.(*Archive).Put"},
+	{"archive_write", "tocsin/internal/archive.(*Archive).Append"},
+	{"archive_read", "tocsin/internal/archive.(*Archive).Content"},
+	{"archive_read", "tocsin/internal/archive.(*Archive).Lines"},
+	{"archive_read", "tocsin/internal/archive.(*contentReader)"},
+	{"split", "tocsin/internal/decode.(*splitter)"},
+	{"split", "tocsin/internal/decode.(*lines)"},
+	{"convert", "tocsin/internal/decode.(*table).fill"},
+	{"convert", "tocsin/internal/decode.(*table).keep"},
+	{"id", "tocsin/internal/decode.(*table).identify"},
+	{"enrich", "tocsin/internal/enrich."},
 	{"deduplicate", "tocsin/internal/store.(*Store).duplicates"},
 	{"sightings", "tocsin/internal/store.(*Store).applySightings"},
 	{"sightings", "tocsin/internal/store.(*Store).candidate"},
 	{"sightings", "tocsin/internal/store.(*pending).sight"},
 	{"rows_to_vectors", "tocsin/internal/store.(*Store).putEvent"},
-	{"store_other", "tocsin/internal/store."},
-	{"id", "tocsin/internal/decode.(*table).identify"},
-	{"split", "tocsin/internal/decode.(*splitter)"},
-	{"split", "tocsin/internal/decode.(*lines)"},
-	{"archive_read", "tocsin/internal/decode.(*Reader)"},
-	{"archive_read", "tocsin/internal/archive.(*contentReader)"},
-	{"archive_read", "tocsin/internal/archive.(*Archive).Content"},
-	{"archive_read", "tocsin/internal/archive.(*Archive).Lines"},
-	{"archive_read", "github.com/klauspost/compress/zstd.(*Decoder)"},
-	{"archive_read", "github.com/klauspost/compress/zstd.(*blockDec)"},
+	{"duckdb_append", "tocsin/internal/store.(*chunkWriter).append"},
+	{"duckdb_append", "tocsin/internal/store.(*chunkWriter).flush"},
+	{"duckdb_statements", "tocsin/internal/store.(*conn).execArgs"},
+	{"duckdb_statements", "tocsin/internal/store.(*conn).query"},
+	{"duckdb_statements", "tocsin/internal/store.(*conn).each"},
+	{"duckdb_statements", "tocsin/internal/store.(*rows)."},
+	{"duckdb_commit_checkpoint", "tocsin/internal/store.(*conn).exec"},
+}
+
+// restRules decide for what none of stageRules fits, in the same way.
+var restRules = []rule{
 	{"convert", "tocsin/internal/decode."},
-	{"enrich", "tocsin/internal/enrich."},
-	{"enrich", "tocsin/internal/refdata."},
+	{"store_other", "tocsin/internal/store."},
 	{"archive_write", "tocsin/internal/archive."},
 	{"archive_write", "github.com/klauspost/compress/zstd."},
-	{"archive_write", "tocsin/internal/intake."},
-	{"bench", "main.(*machine).feed"},
-	{"bench", "tocsin/internal/bench.(*machine).feed"},
 	{"app_other", "tocsin/"},
 	{"app_other", "main."},
 }
@@ -93,7 +98,7 @@ func stages(ctx context.Context, b *bench) error {
 	}
 	sum := 0.0
 	var names []string
-	for _, r := range stageRules {
+	for _, r := range slices.Concat(stageRules, restRules) {
 		if !slices.Contains(names, r.stage) {
 			names = append(names, r.stage)
 		}
@@ -112,10 +117,12 @@ const otherStage = "runtime_other"
 
 // stageOf returns the stage of a stack, given from the innermost frame on.
 func stageOf(stack []string) string {
-	for _, f := range stack {
-		for _, r := range stageRules {
-			if strings.HasPrefix(f, r.prefix) {
-				return r.stage
+	for _, rules := range [][]rule{stageRules, restRules} {
+		for _, f := range stack {
+			for _, r := range rules {
+				if strings.HasPrefix(f, r.prefix) {
+					return r.stage
+				}
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"runtime"
@@ -31,15 +32,14 @@ const ahead = 8
 // machine is the program, running.
 type machine struct {
 	*app.App
-	dir  string
-	stop context.CancelFunc
-	done chan error
+	dir   string
+	close func() error // stops it; returns why it stopped before, or nil
 }
 
 // open makes a data directory with the reference data of the simulated
 // sinkhole and country, and starts the program on it.
 func (b *bench) open(ctx context.Context) (*machine, error) {
-	m := &machine{dir: b.folder(), done: make(chan error, 1)}
+	m := &machine{dir: b.folder()}
 	cfg := app.DefaultConfig(m.dir)
 	cfg.Inbox, cfg.Home, cfg.HomeName = "-", sim.Home, "Simuland"
 	if b.cfg.memory > 0 {
@@ -50,12 +50,16 @@ func (b *bench) open(ctx context.Context) (*machine, error) {
 		return nil, err
 	}
 	run, stop := context.WithCancel(ctx)
-	m.stop = stop
-	go func() { m.done <- m.Run(run) }()
+	done := make(chan error, 1)
+	go func() { done <- m.Run(run) }()
+	m.close = func() error { //nolint:contextcheck // closing takes none
+		stop()
+		defer m.Close()
+		return <-done
+	}
 	country, err := b.country(0)
 	if err != nil {
-		m.close()
-		return nil, err
+		return nil, errors.Join(err, m.close())
 	}
 	prefixes, organisations := sim.SinkholeReference()
 	prefixes = append(prefixes, rowsOf(country.Prefixes())...)
@@ -67,8 +71,7 @@ func (b *bench) open(ctx context.Context) (*machine, error) {
 		_, err = m.Labels(ctx, policy.Local(), query.DimASN, []string{"64512"})
 	}
 	if err != nil {
-		m.close()
-		return nil, err
+		return nil, errors.Join(err, m.close())
 	}
 	return m, nil
 }
@@ -77,12 +80,6 @@ func (b *bench) open(ctx context.Context) (*machine, error) {
 func rowsOf(table []byte) []byte {
 	_, rows, _ := bytes.Cut(table, []byte("\n"))
 	return rows
-}
-
-func (m *machine) close() {
-	m.stop()
-	<-m.done
-	m.Close()
 }
 
 // loaded returns when everything acked is in the store.
@@ -204,7 +201,7 @@ func metered[T any](m *meter, seq iter.Seq[T]) iter.Seq[T] {
 		}()
 		defer func() {
 			close(quit)
-			for range out { //nolint:revive // until the maker has ended
+			for range out { // until the maker has ended
 			}
 		}()
 		for v := range out {
