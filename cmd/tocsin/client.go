@@ -53,7 +53,12 @@ func (g *globals) exists() error {
 
 // running reports whether a server listens for commands.
 func (g *globals) running() bool {
-	c, err := net.Dial("unix", filepath.Join(g.Data, socketName)) //nolint:noctx // a file on this machine
+	path, forget, err := socketAddress(g.Data)
+	if err != nil {
+		return false
+	}
+	defer forget()
+	c, err := net.Dial("unix", path) //nolint:noctx // a file on this machine
 	if err == nil {
 		_ = c.Close()
 	}
@@ -63,8 +68,12 @@ func (g *globals) running() bool {
 // connect finds the server, or opens the data directory and loads what waits
 // in it.
 func connect(ctx context.Context, g *globals) (*client, error) {
-	path := filepath.Join(g.Data, socketName)
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		path, forget, err := socketAddress(g.Data)
+		if err != nil {
+			return nil, err
+		}
+		defer forget()
 		return (&net.Dialer{}).DialContext(ctx, "unix", path)
 	}
 	if c, err := dial(ctx, "", ""); err == nil {

@@ -24,6 +24,22 @@ import (
 // to a running server. Who can open it owns the directory.
 const socketName = "tocsin.sock"
 
+// maxSocket is how long the name of a socket may be everywhere, in bytes.
+const maxSocket = 100
+
+// socketAddress gives a name for the socket of a data directory that the system
+// takes, however long the directory's own is, until forget is called.
+func socketAddress(dir string) (path string, forget func(), err error) {
+	if path = filepath.Join(dir, socketName); len(path) <= maxSocket {
+		return path, func() {}, nil
+	}
+	d, err := os.Open(dir) //nolint:gosec // the operator's own path
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", d.Fd(), socketName), func() { _ = d.Close() }, nil
+}
+
 func newServer(log *slog.Logger, a *app.App, c config) (*web.Server, error) {
 	hosts := c.Hosts
 	if len(hosts) == 0 && onLoopback(c.Listen) {
@@ -90,12 +106,17 @@ func serve(ctx context.Context, log *slog.Logger, g *globals, a *app.App, cfg co
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w: choose another with --listen", cfg.Listen, err)
 	}
-	path := filepath.Join(g.Data, socketName)
+	path, forget, err := socketAddress(g.Data)
+	if err != nil {
+		_ = tcp.Close()
+		return fmt.Errorf("listen for commands: %w", err)
+	}
+	defer forget()
 	_ = os.Remove(path) // of a server that was killed; the lock on the data proves that none runs
 	unix, err := lc.Listen(ctx, "unix", path)
 	if err != nil {
 		_ = tcp.Close()
-		return fmt.Errorf("listen for commands: %w", err)
+		return fmt.Errorf("listen for commands: %w: a data directory with a shorter name may help", err)
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		return err

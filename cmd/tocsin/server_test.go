@@ -177,7 +177,8 @@ func TestPush(t *testing.T) {
 // before it and while it runs.
 func TestWatchedFolder(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	// A folder with a name that no socket may have: commands find the server.
+	dir := filepath.Join(t.TempDir(), strings.Repeat("long-", 24))
 	data := filepath.Join(dir, "data")
 	inbox := filepath.Join(data, "inbox", "honeypots")
 	if err := os.MkdirAll(inbox, 0o700); err != nil {
