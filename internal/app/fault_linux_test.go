@@ -70,7 +70,7 @@ func fill(tb testing.TB, dir string, left int64) (remove func()) {
 // are loaded. Acks stop, reads go on, and both resume when there is room again,
 // without a restart.
 func TestDiskFull(t *testing.T) {
-	rounds := sized(3, 20)
+	times := rounds(3, 20)
 	disk := mountSmall(t, 128<<20)
 	cfg := smallConfig(filepath.Join(disk, "data"))
 	cfg.Archive.MinFree = 4 << 20
@@ -90,7 +90,7 @@ func TestDiskFull(t *testing.T) {
 
 	var slowestAck, slowestLoad, longestBlind time.Duration
 	refusals, blind := 0, 0
-	for round := range rounds {
+	for round := range times {
 		// Deliveries come in while the disk fills up.
 		left := []int64{0, 64 << 10, 1 << 20, 3 << 20, 5 << 20}[rng.IntN(5)]
 		var wg sync.WaitGroup
@@ -188,7 +188,7 @@ func TestDiskFull(t *testing.T) {
 		t.Error("the store never met the full disk: the test shows nothing of it")
 	}
 	t.Logf("%d rounds: %d deliveries acked, %d refused, %d events; loading stopped %d times; acks resumed within %.2f s, loading had caught up within %.2f s, %d reads failed, longest %.2f s",
-		rounds, len(acked), refusals, events, stopped, slowestAck.Seconds(), slowestLoad.Seconds(), blind, longestBlind.Seconds())
+		times, len(acked), refusals, events, stopped, slowestAck.Seconds(), slowestLoad.Seconds(), blind, longestBlind.Seconds())
 	if t.Failed() {
 		t.Log(r.log)
 	}

@@ -45,6 +45,14 @@ func sized(reduced, all int) int {
 	return reduced
 }
 
+// rounds is sized, with a third of the reduced number for the quick tests.
+func rounds(reduced, all int) int {
+	if testing.Short() && !full() {
+		return max(1, reduced/3)
+	}
+	return sized(reduced, all)
+}
+
 // record keeps what is logged from a level on.
 type record struct {
 	slog.Handler
@@ -204,15 +212,16 @@ func sinkholeRows(feed, n, rows int) []byte {
 // documents gives the figures of several periods and breakdowns as one text.
 func (r *running) documents(ctx context.Context) ([]byte, error) {
 	first := event.DayFrom(testDay)
-	return r.documentsOf(ctx,
+	return r.documentsBy(ctx, append([]query.Dim{query.DimNone}, query.Dims...),
 		query.Period{From: first, To: first + testDays - 1},
 		query.Period{From: first + 4, To: first + 7})
 }
 
-func (r *running) documentsOf(ctx context.Context, periods ...query.Period) ([]byte, error) {
+// documentsBy gives the figures of each period by each of the breakdowns.
+func (r *running) documentsBy(ctx context.Context, dims []query.Dim, periods ...query.Period) ([]byte, error) {
 	var all []byte
 	for _, p := range periods {
-		for _, by := range append([]query.Dim{query.DimNone}, query.Dims...) {
+		for _, by := range dims {
 			d, err := r.Figures(ctx, policy.Local(), figure.Params{Period: p, By: by})
 			if err != nil {
 				return nil, fmt.Errorf("figures of %s to %s by %q: %w", p.From, p.To, by, err)
