@@ -211,7 +211,8 @@ func (c deliveriesCmd) Run(ctx context.Context, g *globals) error {
 		total, err := pages(ctx, x, "/deliveries", q, c.Limit, func(d struct {
 			Total      int64            `json:"total"`
 			Deliveries []query.Delivery `json:"deliveries"`
-		}) (int, int64) {
+		},
+		) (int, int64) {
 			all = append(all, d.Deliveries...)
 			return len(d.Deliveries), d.Total
 		})

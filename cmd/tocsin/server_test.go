@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -260,7 +261,7 @@ func TestStop(t *testing.T) {
 		wg.Go(func() {
 			for n := 0; ; n++ {
 				name, body := brute(n*senders+i, 100)
-				res, err := http.Post(s.url+"/api/v1/feeds/f"+fmt.Sprint(i)+"/deliveries?name="+name, "text/csv", bytes.NewReader(body)) //nolint:noctx // ends with the server
+				res, err := http.Post(s.url+"/api/v1/feeds/f"+strconv.Itoa(i)+"/deliveries?name="+name, "text/csv", bytes.NewReader(body)) //nolint:noctx // ends with the server
 				if err != nil {
 					return // the server has stopped
 				}

@@ -52,7 +52,7 @@ func (f *filter) values() url.Values {
 
 // whole fills in the days that were left open: those that there are events of,
 // at most the last longest days of them. It reports whether there is any event.
-func (f *filter) whole(ctx context.Context, x *client, longest int) (has bool, err error) {
+func (f *filter) whole(ctx context.Context, x *client, longest event.Day) (has bool, err error) {
 	var from, to event.Day
 	for _, d := range []struct {
 		flag, text string
@@ -80,8 +80,8 @@ func (f *filter) whole(ctx context.Context, x *client, longest int) (has bool, e
 		f.To = to.String()
 	}
 	if f.From == "" {
-		f.From = min(max(st.DataFrom, to-event.Day(longest-1)), to).String()
-		if st.DataFrom < to-event.Day(longest-1) {
+		f.From = min(max(st.DataFrom, to-longest+1), to).String()
+		if st.DataFrom < to-longest+1 {
 			fmt.Fprintf(os.Stderr, "The data begin on %s; a period has at most %d days, so this one begins on %s. Name others with --from and --to.\n", st.DataFrom, longest, f.From)
 		}
 	}
