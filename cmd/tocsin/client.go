@@ -318,6 +318,14 @@ func (p *progress) show(done, total int64) {
 	fmt.Fprintf(os.Stderr, "\r\x1b[K%s", s)
 }
 
+// note says what is done now, where nobody knows how long it takes.
+func (p *progress) note(what string) {
+	if p.on {
+		p.last, p.drawn = time.Now(), true
+		fmt.Fprintf(os.Stderr, "\r\x1b[K%s: %s", p.what, what)
+	}
+}
+
 func (p *progress) end() {
 	if p.drawn {
 		fmt.Fprint(os.Stderr, "\r\x1b[K")

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -86,9 +87,15 @@ func (c importCmd) Run(ctx context.Context, g *globals) error {
 		}{[]imported{}}
 		var failed []error
 		p := newProgress(g, "import")
-		p.unit = "files"
-		for i, f := range files {
-			d, err := c.one(ctx, x, f)
+		p.unit = "bytes"
+		in := &counted{p: p}
+		for _, f := range files {
+			if st, err := os.Stat(f); err == nil {
+				in.total += st.Size()
+			}
+		}
+		for _, f := range files {
+			d, err := c.one(ctx, x, f, in)
 			if err != nil {
 				failed = append(failed, fmt.Errorf("%s: %w", f, err))
 				if ctx.Err() != nil {
@@ -100,7 +107,6 @@ func (c importCmd) Run(ctx context.Context, g *globals) error {
 				failed = append(failed, fmt.Errorf("%s: kept as %s and not loaded: %s", f, d.ID, d.Reason))
 			}
 			out.Deliveries = append(out.Deliveries, imported{d.ID, d.SHA256, d.Received, d.Accepted, d.Duplicate, d.Quarantined, d.Name, d.State, d.Reason})
-			p.show(int64(i+1), int64(len(files)))
 		}
 		p.end()
 		if g.JSON {
@@ -127,7 +133,26 @@ func (c importCmd) Run(ctx context.Context, g *globals) error {
 	})
 }
 
-func (c importCmd) one(ctx context.Context, x *client, file string) (d query.Delivery, err error) {
+// counted shows how much of all files has been read.
+type counted struct {
+	io.Reader
+	p           *progress
+	done, total int64
+}
+
+// Read implements [io.Reader].
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.Reader.Read(b)
+	c.done += int64(n)
+	if err != nil {
+		c.p.note(fmt.Sprintf("%d of %d bytes are read; loading ...", c.done, c.total))
+		return n, err
+	}
+	c.p.show(c.done, c.total)
+	return n, nil
+}
+
+func (c importCmd) one(ctx context.Context, x *client, file string, in *counted) (d query.Delivery, err error) {
 	f, err := os.Open(file) //nolint:gosec // the operator's own path
 	if err != nil {
 		return d, err
@@ -137,7 +162,8 @@ func (c importCmd) one(ctx context.Context, x *client, file string) (d query.Del
 	if c.Format != "" {
 		q.Set("format", c.Format)
 	}
-	rc, err := x.open(ctx, http.MethodPost, "/api/v1/feeds/"+url.PathEscape(c.Feed)+"/deliveries", q, f)
+	in.Reader = f
+	rc, err := x.open(ctx, http.MethodPost, "/api/v1/feeds/"+url.PathEscape(c.Feed)+"/deliveries", q, in)
 	if err != nil {
 		return d, err
 	}

@@ -211,7 +211,8 @@ func (d demoCmd) Run(ctx context.Context, g *globals) error {
 			fmt.Fprintf(os.Stderr, "%s holds data already: it is served as it is. Name a new directory with --data for another country.\n", g.Data)
 		} else {
 			fmt.Fprintf(os.Stderr, "Making a simulated country of about %d rows ...\n", d.Rows)
-			p := newProgress(g, "deliveries taken in")
+			p := newProgress(g, "demo")
+			p.unit = "deliveries taken in"
 			if err := a.Simulate(ctx, simulation(country), func(n int) { p.show(int64(n), 0) }); err != nil {
 				return err
 			}

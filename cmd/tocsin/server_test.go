@@ -308,3 +308,45 @@ func TestStop(t *testing.T) {
 		t.Errorf("verify: %s %s", r.stdout, r.stderr)
 	}
 }
+
+// TestDamageIsToldByTheExitCode holds that a script can tell a damaged archive
+// from a command that did not work.
+func TestDamageIsToldByTheExitCode(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	name, body := brute(1, 50)
+	if err := os.WriteFile(filepath.Join(dir, name), body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := tocsin(t.Context(), t, dir, "import", "--feed", "sensors", name); r.code != 0 {
+		t.Fatalf("import: %s", r.stderr)
+	}
+	packs, err := filepath.Glob(filepath.Join(dir, "data", "archive", "contents", "packs", "*.pack"))
+	if err != nil || len(packs) != 1 {
+		t.Fatalf("packs %v: %v", packs, err)
+	}
+	b, err := os.ReadFile(packs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-40] ^= 1
+	if err := os.WriteFile(packs[0], b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := tocsin(t.Context(), t, dir, "verify", "--json")
+	v := decoded[struct {
+		OK      bool
+		Damaged []struct{ Deliveries []string }
+	}](t, r.stdout)
+	if r.code != 3 || v.OK || len(v.Damaged) != 1 || len(v.Damaged[0].Deliveries) != 1 || !strings.Contains(v.Damaged[0].Deliveries[0], "sensors "+name) {
+		t.Errorf("verify --json: %d %s %s", r.code, r.stdout, r.stderr)
+	}
+	r = tocsin(t.Context(), t, dir, "verify")
+	if r.code != 3 || !strings.Contains(string(r.stdout), name) || !strings.Contains(string(r.stderr), "1 damaged or missing place") {
+		t.Errorf("verify: %d %s %s", r.code, r.stdout, r.stderr)
+	}
+	// What is loaded is still told.
+	if r = tocsin(t.Context(), t, dir, "events", "--json"); r.code != 0 || bytes.Count(r.stdout, []byte{'\n'}) != 50 {
+		t.Errorf("events: %d %s", r.code, r.stderr)
+	}
+}
