@@ -92,7 +92,7 @@ func (r *road) run(ctx context.Context) error {
 	for wait := time.Duration(0); ctx.Err() == nil; {
 		err := r.pass(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was stopped
 		}
 		if err == nil { // something asked for a pause
 			wait = 0
@@ -261,7 +261,7 @@ func (r *road) follow(ctx context.Context) error {
 // ctxErr is nil where an error is only that the context has ended.
 func ctxErr(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // that is what it is for
 	}
 	return err
 }
@@ -414,7 +414,7 @@ func (r *road) drop(w *waiting) {
 func (w *waiting) close() {
 	if w.stop != nil {
 		w.stop()
-		w.stop = nil
+		w.stop, w.next = nil, nil // parts on their way point to w, which must not keep the decoder's buffers
 	}
 	if w.body != nil {
 		_ = w.body.Close()
@@ -429,7 +429,7 @@ func (r *road) nextPart(ctx context.Context, w *waiting, pool *decode.Pool) (*wo
 			if scarce(err) {
 				return nil, err
 			}
-			return r.refuse(w, "unreadable", err), nil //nolint:nilerr // the delivery is refused with the reason
+			return r.refuse(w, "unreadable", err), nil
 		}
 	}
 	p, err, ok := w.next()
