@@ -102,7 +102,7 @@ func Open(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (_ *App,
 	a.stats = newMetrics(a)
 	a.cfg.Archive.Dir = filepath.Join(cfg.Dir, "archive")
 	a.cfg.Store.Dir = filepath.Join(cfg.Dir, "store")
-	if a.arch, err = archive.Open(log, a.cfg.Archive, archive.Deps{Clock: a.clock, Free: deps.Free, Hook: deps.Hook}); err != nil {
+	if a.arch, err = archive.Open(log, a.cfg.Archive, archive.Deps{Clock: a.clock, Free: deps.Free, Hook: deps.Hook}); err != nil { //nolint:contextcheck // opening is short and not broken off
 		if errors.Is(err, archive.ErrLocked) {
 			return nil, fmt.Errorf("%s is in use by another tocsin: talk to that one, or stop it: %w", cfg.Dir, err)
 		}
@@ -226,7 +226,7 @@ func (a *App) Close() {
 	}
 	if a.arch != nil {
 		if err := a.arch.Close(); err != nil && !errors.Is(err, archive.ErrClosed) {
-			a.log.LogAttrs(context.Background(), slog.LevelWarn, "closing the archive", slog.Any("error", err))
+			a.log.Warn("closing the archive", slog.Any("error", err))
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -133,7 +134,7 @@ func wants(err, want error) error {
 	if errors.Is(err, want) {
 		return nil
 	}
-	return fmt.Errorf("got %v, want %w", err, want)
+	return fmt.Errorf("got %w, want %w", err, want)
 }
 
 // TestWithdrawCutOff ends the process in the middle of taking a delivery back:
@@ -286,7 +287,7 @@ func TestReenrich(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l := audit[0]; l.Who != "ann" || l.Kind != "reenrich" || !strings.Contains(l.Detail, fmt.Sprint(res.Version)) {
+	if l := audit[0]; l.Who != "ann" || l.Kind != "reenrich" || !strings.Contains(l.Detail, strconv.FormatUint(uint64(res.Version), 10)) {
 		t.Errorf("the journal says %+v", l)
 	}
 	if l := audit[1]; l.Who != "local" || l.Kind != "organisations" {

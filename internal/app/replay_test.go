@@ -202,8 +202,8 @@ func TestReplay(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
-			for i := len(parts) - 1; i >= 0; i-- {
-				if _, err := first.send(context.Background(), parts[i]); err != nil {
+			for _, p := range slices.Backward(parts) {
+				if _, err := first.send(context.Background(), p); err != nil {
 					t.Error(err)
 				}
 			}

@@ -124,7 +124,7 @@ func start(cfg Config, deps Deps) (*running, error) {
 	go func() { done <- r.Run(ctx) }()
 	r.stop = sync.OnceFunc(func() {
 		cancel()
-		<-done
+		_ = <-done // its errors are logged, and looked for
 		r.Close()
 	})
 	return r, nil
@@ -203,7 +203,7 @@ func parcelOf(feed, n, rows int) parcel {
 func parcelDay(feed, n int) time.Time { return testDay.AddDate(0, 0, (n*5+feed*3)%testDays) }
 
 func sinkholeRows(feed, n, rows int) []byte {
-	for d := range sim.Sinkhole(sim.SinkholeConfig{Seed: uint64(feed*1_000_003 + n), From: parcelDay(feed, n), Total: rows, Rows: rows, PerDay: 86_400 - 4_000*feed}) { //nolint:gosec // small
+	for d := range sim.Sinkhole(sim.SinkholeConfig{Seed: uint64(feed*1_000_003 + n), From: parcelDay(feed, n), Total: rows, Rows: rows, PerDay: 86_400 - 4_000*feed}) {
 		return d.Bytes
 	}
 	return nil
