@@ -179,8 +179,11 @@ func deliveryDifferences(t testing.TB, a *App, c *sim.Country) []string {
 func TestCountry(t *testing.T) {
 	t.Parallel()
 	rows := 30_000
-	if long() {
+	switch {
+	case long():
 		rows = 300_000
+	case testing.Short():
+		rows = 10_000
 	}
 	started := time.Now()
 	a, c := country(t, sim.Config{Seed: 1, To: countryEnd, Rows: rows})
