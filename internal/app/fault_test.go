@@ -116,6 +116,7 @@ func harm(tb testing.TB, rng *rand.Rand, dir, pattern string, cut bool) string {
 // alone is made again without anybody's help; what is in the archive is named,
 // with the deliveries that it concerns. A figure is never smaller in silence.
 func TestDamage(t *testing.T) {
+	t.Parallel()
 	killed, stopped, docs := master(t)
 	for _, c := range classes {
 		t.Run(c.name, func(t *testing.T) {

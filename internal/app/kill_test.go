@@ -166,6 +166,7 @@ func runVictim(tb testing.TB, o orders, after time.Duration) outcome {
 // loads them, and then finds every acked one, no event twice, and the figures
 // of a run that nobody killed.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	kills := rounds(27, 200)
 	perKill := sized(8, 10) // new deliveries before each kill
 	rows := sized(120, 2_500)

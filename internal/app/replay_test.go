@@ -216,7 +216,7 @@ func TestReplay(t *testing.T) {
 	first.stop()
 
 	for i, f := range forms[2:] {
-		if !full() && i%3 != 0 { // the rest is for the full size
+		if !full() && i%4 != 0 { // the rest is for the full size
 			continue
 		}
 		r := begin(t, smallConfig(filepath.Join(t.TempDir(), "own")), Deps{})
