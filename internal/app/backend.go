@@ -422,7 +422,9 @@ func operators(s web.Source, t registry.Table) web.Source {
 		s.Licence = "the operator's own"
 	}
 	if s.Attribution == "" {
-		s.Attribution = "loaded by " + t.By
+		if s.Attribution = "brought by " + t.By; t.By == policy.Local().Who() {
+			s.Attribution = "brought by the person at this machine"
+		}
 	}
 	if s.Date == "" && !t.At.IsZero() {
 		s.Date = "loaded " + t.At.UTC().Format(time.DateOnly)

@@ -177,6 +177,18 @@ func (s *Server) chips(ctx context.Context, c *call, path string, v url.Values, 
 	return out, nil
 }
 
+// asOf is the chip of figures that rest on an earlier version of the reference
+// data.
+func asOf(path string, v url.Values, p figure.Params) []chip {
+	if p.Enrichment == 0 {
+		return nil
+	}
+	return []chip{{
+		"Reference data", fmt.Sprintf("as under version %d; events are listed as they stand now", p.Enrichment),
+		href(path, with(v, func(w url.Values) { w.Del("enrichment") })),
+	}}
+}
+
 func (s *Server) label(ctx context.Context, c *call, d query.Dim, key string) (string, error) {
 	if key == "" {
 		return "unknown", nil
@@ -277,6 +289,7 @@ func (s *Server) overview(c *call) error {
 	if o.Chips, err = s.chips(ctx, c, "/", v, p.Where); err != nil {
 		return err
 	}
+	o.Chips = append(o.Chips, asOf("/", v, p)...)
 	return s.render(c, http.StatusOK, "overview", "Figures", o, "json", "csv")
 }
 
@@ -386,6 +399,7 @@ func (s *Server) figure(c *call) error {
 	if w.Chips, err = s.chips(ctx, c, path, v, p.Where); err != nil {
 		return err
 	}
+	w.Chips = append(w.Chips, asOf(path, v, p)...)
 	for _, d := range def.By() {
 		w.By = append(w.By, navItem{href(path, with(v, func(x url.Values) { x.Set("by", string(d)) })) + "#by", dimTitle(d), d == p.By})
 	}
