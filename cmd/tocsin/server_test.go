@@ -169,9 +169,10 @@ func TestPush(t *testing.T) {
 	if status, b := call(t, http.MethodGet, s.url+"/healthz", "", nil); status != http.StatusOK {
 		t.Errorf("healthz: %d %s", status, b)
 	}
-	if status, b := call(t, http.MethodGet, s.url+"/metrics", "", nil); status != http.StatusOK || !strings.Contains(string(b), `tocsin_deliveries_acked_total{intake="push"} 5`) || !strings.Contains(string(b), "tocsin_rows_loaded_total 60") {
-		t.Errorf("metrics: %d\n%s", status, b)
-	}
+	until(t, "the metrics tell of five deliveries and their rows", func() bool {
+		status, b := call(t, http.MethodGet, s.url+"/metrics", "", nil)
+		return status == http.StatusOK && strings.Contains(string(b), `tocsin_deliveries_acked_total{intake="push"} 5`) && strings.Contains(string(b), "tocsin_rows_loaded_total 60\n")
+	})
 }
 
 // TestWatchedFolder drops files into a feed's folder under a running server,
