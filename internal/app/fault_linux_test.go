@@ -38,7 +38,7 @@ func mountSmall(tb testing.TB, size int64) string {
 func fill(tb testing.TB, dir string, left int64) (remove func()) {
 	tb.Helper()
 	name := filepath.Join(dir, "ballast")
-	f, err := os.Create(name) //nolint:gosec // a file of the test
+	f, err := os.Create(name)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func fill(tb testing.TB, dir string, left int64) (remove func()) {
 		if err := syscall.Statfs(dir, &st); err != nil {
 			tb.Fatal(err)
 		}
-		free := int64(st.Bavail)*st.Bsize - left //nolint:gosec // small
+		free := int64(st.Bavail)*st.Bsize - left
 		if free <= 0 {
 			break
 		}

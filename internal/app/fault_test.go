@@ -92,7 +92,7 @@ func harm(tb testing.TB, rng *rand.Rand, dir, pattern string, cut bool) string {
 	}
 	slices.Sort(files)
 	name := files[rng.IntN(len(files))]
-	b, err := os.ReadFile(name) //nolint:gosec // a file of the test
+	b, err := os.ReadFile(name)
 	if err != nil || len(b) == 0 {
 		tb.Fatalf("%s: %d bytes, %v", name, len(b), err)
 	}

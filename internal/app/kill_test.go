@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -74,7 +75,7 @@ func victim(v string) {
 					fmt.Println("error", err)
 					os.Exit(4)
 				}
-				_, _ = os.Stdout.WriteString(fmt.Sprintf("acked %d %d %s\n", k.Feed, k.N, d.ID)) // in one write, so that it is whole
+				fmt.Printf("acked %d %d %s\n", k.Feed, k.N, d.ID) // one write, so that it is whole
 			}
 		})
 	}
@@ -207,8 +208,9 @@ func TestKill(t *testing.T) {
 		}
 		died[res.died]++
 		slowest = max(slowest, res.first)
-		for k, id := range res.acked {
-			acked[k] = id
+		maps.Copy(acked, res.acked)
+		if full() && i%20 == 19 {
+			t.Logf("%d kills after %.0f s, %d deliveries acked", i+1, time.Since(began).Seconds(), len(acked))
 		}
 	}
 	took := time.Since(began)

@@ -124,7 +124,7 @@ func start(cfg Config, deps Deps) (*running, error) {
 	go func() { done <- r.Run(ctx) }()
 	r.stop = sync.OnceFunc(func() {
 		cancel()
-		_ = <-done // its errors are logged, and looked for
+		<-done // its errors are logged, and looked for
 		r.Close()
 	})
 	return r, nil

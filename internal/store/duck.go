@@ -34,22 +34,22 @@ type conn struct {
 // readers is how many queries run at once; more wait.
 const readers = 4
 
-// openDuck opens or creates the file at path with the given settings, and
+// openDuck opens or creates the file at path with the given options, and
 // locks the configuration: nothing that arrives later can reach the file
 // system or the network through SQL.
-func openDuck(path string, settings []string) (*duck, error) {
+func openDuck(path string, options [][2]string) (*duck, error) {
 	var cfg b.Config
 	if b.CreateConfig(&cfg) != b.StateSuccess {
 		return nil, errors.New("duckdb: no configuration")
 	}
 	defer b.DestroyConfig(&cfg)
-	for _, kv := range [][2]string{
+	for _, kv := range append([][2]string{
 		{"autoinstall_known_extensions", "false"},
 		{"autoload_known_extensions", "false"},
 		{"allow_community_extensions", "false"},
-	} {
+	}, options...) {
 		if b.SetConfig(cfg, kv[0], kv[1]) != b.StateSuccess {
-			return nil, fmt.Errorf("duckdb: setting %s is not known", kv[0])
+			return nil, fmt.Errorf("duckdb: the setting %s=%s is not accepted", kv[0], kv[1])
 		}
 	}
 	d := &duck{pool: make(chan *conn, readers)}
@@ -62,7 +62,7 @@ func openDuck(path string, settings []string) (*duck, error) {
 		b.Close(&d.db)
 		return nil, err
 	}
-	for _, s := range append(settings, "SET enable_external_access=false", "SET lock_configuration=true") {
+	for _, s := range []string{setTimeZone, "SET enable_external_access=false", "SET lock_configuration=true"} {
 		if err := c.exec(s); err != nil {
 			c.close()
 			b.Close(&d.db)

@@ -126,7 +126,7 @@ func Open(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (*Store,
 	if fresh { // a log without its database belongs to nothing
 		_ = os.Remove(path + ".wal")
 	}
-	d, err := openDuck(path, Settings(cfg))
+	d, err := openDuck(path, options(cfg))
 	if err != nil {
 		return nil, err
 	}
