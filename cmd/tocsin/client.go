@@ -98,7 +98,7 @@ func connect(ctx context.Context, g *globals) (*client, error) {
 	own.Hosts, own.Listen, own.frank = nil, "", true
 	s, err := newServer(log, a, own)
 	if err != nil {
-		a.Close() //nolint:contextcheck // what is open is closed to its end
+		a.Close()
 		return nil, err
 	}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -109,7 +109,7 @@ func connect(ctx context.Context, g *globals) (*client, error) {
 			log.LogAttrs(run, slog.LevelError, "loading stopped", slog.Any("error", err))
 		}
 	}()
-	c := &client{http: &http.Client{Transport: direct{s}}, close: func() { stop(); <-done; a.Close() }} //nolint:contextcheck // what is open is closed to its end
+	c := &client{http: &http.Client{Transport: direct{s}}, close: func() { stop(); <-done; a.Close() }}
 	if err := a.Settled(ctx); err != nil {
 		c.close()
 		return nil, err

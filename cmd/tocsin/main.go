@@ -142,7 +142,7 @@ func (c checkCmd) Run(ctx context.Context, g *globals) error {
 	if err != nil {
 		return err
 	}
-	defer a.Close() //nolint:contextcheck // what is open is closed to its end
+	defer a.Close()
 	if _, err := newServer(log, a, cfg); err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func (s serveCmd) Run(ctx context.Context, g *globals) error {
 	if err != nil {
 		return err
 	}
-	defer a.Close() //nolint:contextcheck // what is open is closed to its end
+	defer a.Close()
 	return serve(ctx, log, g, a, cfg, nil)
 }
 
@@ -204,7 +204,7 @@ func (d demoCmd) Run(ctx context.Context, g *globals) error {
 	if err != nil {
 		return err
 	}
-	defer a.Close() //nolint:contextcheck // what is open is closed to its end
+	defer a.Close()
 	started := time.Now()
 	return serve(ctx, log, g, a, cfg, func(ctx context.Context, url string) error {
 		if !a.Empty() {

@@ -52,7 +52,7 @@ func (b *bench) open(ctx context.Context) (*machine, error) {
 	run, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- m.Run(run) }()
-	m.close = func() error { //nolint:contextcheck // closing takes none
+	m.close = func() error {
 		stop()
 		defer m.Close()
 		return <-done
