@@ -124,7 +124,9 @@ func start(cfg Config, deps Deps) (*running, error) {
 	go func() { done <- r.Run(ctx) }()
 	r.stop = sync.OnceFunc(func() {
 		cancel()
-		<-done // its errors are logged, and looked for
+		if err := <-done; err != nil {
+			slog.New(r.log).Error("the app ended", slog.Any("error", err))
+		}
 		r.Close()
 	})
 	return r, nil
