@@ -60,6 +60,7 @@ func main() {
 // run is main with an exit code: 0 done, 1 not done, 2 wrong usage, 3 damage
 // found.
 func run(args []string) int {
+	app.Tune()
 	var c cli
 	parser, err := kong.New(&c,
 		kong.Name("tocsin"),

@@ -18,7 +18,7 @@ type bodies struct {
 
 const (
 	maxBody   = 8 << 20  // bytes of one body that is kept
-	maxBodies = 32 << 20 // bytes of all
+	maxBodies = 24 << 20 // bytes of all
 )
 
 // read takes a body into memory if it is small. Otherwise b is nil. Either way

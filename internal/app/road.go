@@ -28,7 +28,7 @@ const (
 	maxQueued = 100_000 // deliveries read from the journal ahead of their turn
 	maxOpen   = 16      // deliveries that are being decoded, one of a feed
 	maxBatch  = 122_880 // rows of one transaction: what a row group of the store holds
-	aheadRows = 100_000 // rows decoded ahead of the writer
+	aheadRows = 60_000  // rows decoded ahead of the writer
 	ahead     = 512     // parts decoded ahead of the writer
 	// gather is how long a transaction waits for parts that are on their way: a
 	// transaction costs as much as some thousand rows.

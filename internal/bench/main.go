@@ -22,6 +22,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"tocsin/internal/app"
 )
 
 // config says how much is measured.
@@ -103,6 +105,7 @@ func (b *bench) folder() string {
 }
 
 func main() {
+	app.Tune()
 	cfg := defaultConfig()
 	flag.IntVar(&cfg.rows, "rows", cfg.rows, "rows of the long load")
 	flag.IntVar(&cfg.road, "road-rows", cfg.road, "rows of one run of the road")

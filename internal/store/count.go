@@ -189,8 +189,8 @@ func (s *Store) BreakdownBy(ctx context.Context, scope policy.Scope, q query.Cou
 	return s.groups(ctx, scope, q, by, p)
 }
 
-// groups counts for each value of by, or for all together as the group "".
-func (s *Store) groups(ctx context.Context, scope policy.Scope, q query.Count, by query.Dim, p Plan) ([]query.Group, error) {
+// countGroups counts from the tables.
+func (s *Store) countGroups(ctx context.Context, scope policy.Scope, q query.Count, by query.Dim, p Plan) ([]query.Group, error) {
 	if by != query.DimNone {
 		if _, ok := dimColumns[by]; !ok {
 			return nil, fmt.Errorf("no dimension %q", by)

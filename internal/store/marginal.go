@@ -17,6 +17,8 @@ import (
 // ago.
 type marginals struct {
 	mu    sync.RWMutex
+	tick  int64 // rises with every change
+	whole int64 // the tick at which everything was replaced
 	class [event.Classes]map[event.Day]*dayMarginal
 }
 
@@ -26,6 +28,7 @@ type dayMarginal struct {
 	events int64   // events of loaded deliveries
 	first  int64   // assets never seen before
 	gaps   []int64 // gaps[g-1]: assets last seen g days before
+	tick   int64   // of the last change
 }
 
 // change is a difference of the marginals, gathered while a transaction is
@@ -39,6 +42,7 @@ type change struct {
 func (m *marginals) apply(changes []change) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.tick++
 	for _, c := range changes {
 		days := m.class[c.class]
 		if days == nil {
@@ -50,6 +54,7 @@ func (m *marginals) apply(changes []change) {
 			d = &dayMarginal{}
 			days[c.day] = d
 		}
+		d.tick = m.tick
 		d.assets += c.assets
 		d.events += c.events
 		if c.seen == 0 {
@@ -124,6 +129,31 @@ func (m *marginals) replace(o *marginals) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.class = o.class
+	m.tick++
+	m.whole = m.tick
+}
+
+// now returns the tick of the last change.
+func (m *marginals) now() int64 {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.tick
+}
+
+// changed reports whether the class may have changed on a day of the period
+// since the tick.
+func (m *marginals) changed(c event.Class, p query.Period, since int64) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.whole > since {
+		return true
+	}
+	for d := p.From; d <= p.To; d++ {
+		if x := m.class[c][d]; x != nil && x.tick > since {
+			return true
+		}
+	}
+	return false
 }
 
 // events returns how many events of any class the day has.

@@ -36,7 +36,7 @@ type Config struct {
 
 // DefaultConfig suits a machine with 2 GiB to spare.
 func DefaultConfig(dir string) Config {
-	return Config{Dir: dir, Memory: 448 << 20, Recent: 160 << 20, Threads: 1}
+	return Config{Dir: dir, Memory: 320 << 20, Recent: 112 << 20, Threads: 1}
 }
 
 // Deps is what the store needs from outside.
@@ -62,6 +62,8 @@ type Store struct {
 	duck  *duck
 	terms *terms
 	marg  *marginals
+
+	answers answers
 
 	mu       sync.Mutex // held while writing; guards all that follows
 	w        *conn
