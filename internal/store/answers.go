@@ -15,8 +15,9 @@ import (
 // delivery changes its class on one of its days: figures of classes that
 // nobody reports at the moment cost nothing while others are being loaded.
 type answers struct {
-	mu sync.Mutex
-	m  map[string]answer
+	mu      sync.Mutex
+	m       map[string]answer
+	numbers int // daily numbers in all of them
 }
 
 type answer struct {
@@ -24,8 +25,13 @@ type answer struct {
 	tick   int64         // of the marginals when the counting began
 }
 
-// maxAnswers bounds how many are kept; when there are more, all are forgotten.
-const maxAnswers = 4096
+// The bounds of what is kept; beyond them all are forgotten. A breakdown with
+// more than a quarter of the numbers, such as a year by thousands of AS, is
+// counted each time.
+const (
+	maxAnswers = 4096
+	maxNumbers = 2 << 20 // of 8 bytes
+)
 
 // answerKey names a question. Two scopes that see the same rows share it.
 func answerKey(gen uint32, visible string, q query.Count, by query.Dim, p Plan) string {
@@ -59,6 +65,13 @@ func (s *Store) known(key string, q query.Count) ([]query.Group, bool) {
 
 // learn keeps an answer whose counting began at the tick.
 func (s *Store) learn(key string, groups []query.Group, tick int64) {
+	numbers := 0
+	for i := range groups {
+		numbers += len(groups[i].Value.Daily) + len(groups[i].Value.DailyEvents)
+	}
+	if numbers > maxNumbers/4 {
+		return
+	}
 	own := slices.Clone(groups)
 	for i := range own {
 		own[i].Value.Daily = slices.Clone(own[i].Value.Daily)
@@ -66,9 +79,10 @@ func (s *Store) learn(key string, groups []query.Group, tick int64) {
 	}
 	s.answers.mu.Lock()
 	defer s.answers.mu.Unlock()
-	if len(s.answers.m) >= maxAnswers || s.answers.m == nil {
-		s.answers.m = map[string]answer{}
+	if len(s.answers.m) >= maxAnswers || s.answers.numbers+numbers > maxNumbers || s.answers.m == nil {
+		s.answers.m, s.answers.numbers = map[string]answer{}, 0
 	}
+	s.answers.numbers += numbers
 	s.answers.m[key] = answer{own, tick}
 }
 
