@@ -27,7 +27,8 @@ import (
 const (
 	maxQueued = 100_000 // deliveries read from the journal ahead of their turn
 	maxOpen   = 16      // deliveries that are being decoded, one of a feed
-	maxBatch  = 122_880 // rows of one transaction: what a row group of the store holds
+	maxBatch  = 122_880 // rows of one transaction of the backlog: what a row group of the store holds
+	liveBatch = 61_440  // rows of one transaction of what has just arrived: others wait for its end
 	aheadRows = 60_000  // rows decoded ahead of the writer
 	ahead     = 512     // parts decoded ahead of the writer
 	// gather is how long a transaction waits for parts that are on their way: a
@@ -331,6 +332,7 @@ type work struct {
 	part    *store.Part
 	decoded *decode.Part    // to be recycled when the part is in
 	refused *query.Delivery // instead of a part: the delivery cannot be read
+	live    bool            // it has just arrived
 }
 
 // decode takes the feeds in turns, and of each the next part.
@@ -458,7 +460,7 @@ func (r *road) nextPart(ctx context.Context, w *waiting, pool *decode.Pool) (*wo
 	for _, b := range p.Bad {
 		sp.Bad = append(sp.Bad, query.Quarantined{Row: b.Row, Reason: string(b.Reason), Detail: b.Detail, Raw: string(b.Raw)})
 	}
-	return &work{part: sp, decoded: p}, nil
+	return &work{part: sp, decoded: p, live: w.queue != backlog}, nil
 }
 
 // scarce reports errors that say nothing of the delivery: the process has run
@@ -567,6 +569,10 @@ func (r *road) load(ctx context.Context, x *work, in <-chan *work) (rest *work, 
 		return nil, r.app.with(func(st *store.Store) error { return st.Refuse(ctx, x.refused) })
 	}
 	late := time.After(gather)
+	most := maxBatch
+	if x.live {
+		most = liveBatch
+	}
 	rows, begun := 0, false
 	next := func() *store.Part {
 		if !begun {
@@ -575,7 +581,7 @@ func (r *road) load(ctx context.Context, x *work, in <-chan *work) (rest *work, 
 		}
 		x.free(r)
 		x = nil
-		if rows >= maxBatch || len(in) == 0 && !r.more() {
+		if rows >= most || len(in) == 0 && !r.more() {
 			return nil
 		}
 		select {
@@ -583,7 +589,7 @@ func (r *road) load(ctx context.Context, x *work, in <-chan *work) (rest *work, 
 			switch {
 			case !ok:
 				return nil
-			case w.refused != nil || rows+w.part.Rows > maxBatch:
+			case w.refused != nil || rows+w.part.Rows > most:
 				rest = w
 				return nil
 			}
