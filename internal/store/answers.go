@@ -92,7 +92,7 @@ func (s *Store) groups(ctx context.Context, scope policy.Scope, q query.Count, b
 	if p == PlanRaw {
 		return s.countGroups(ctx, scope, q, by, p)
 	}
-	key := answerKey(s.gen.Load(), s.visible(scope)+fmt.Sprint(q.Enrichment), q, by, p)
+	key := answerKey(s.gen.Load(), s.visible(scope)+decimal(q.Enrichment), q, by, p)
 	if g, ok := s.known(key, q); ok {
 		return g, nil
 	}
