@@ -327,7 +327,7 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 	s.fresh = true
 	defer func() { s.fresh = false }()
 	for _, ds := range s.days {
-		ds.seen, ds.seenOK = idSet{}, false
+		ds.seen, ds.seenOK = seenDay{}, false
 	}
 	s.last = [event.Classes]lastDays{}
 	days := slices.Sorted(maps.Keys(s.stored))
@@ -375,7 +375,7 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 	s.gen.Store(gen)
 	s.dirty = false
 	for _, ds := range s.days {
-		ds.seen, ds.seenOK = idSet{}, false
+		ds.seen, ds.seenOK = seenDay{}, false
 	}
 	if err := s.readTotals(ctx); err != nil {
 		return err

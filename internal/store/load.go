@@ -205,7 +205,7 @@ func (s *Store) loadPart(p *Part) (*loadRow, error) {
 			}
 			continue
 		}
-		if c.class != event.ClassOutside && c.kind != event.AssetNone {
+		if c.class != event.ClassOutside && c.kind != event.AssetNone && c.asset != (event.ID{}) {
 			pd.sight(c, multi, s.seed)
 		}
 		if in {

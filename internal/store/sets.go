@@ -186,6 +186,85 @@ func (m *map128) set(a event.ID, d event.Day) {
 	}
 }
 
+// seenDay knows the sightings of a day. Most assets are seen in one way only,
+// so each asset of a class has one place that holds the first way; further
+// ways stand in a set of hashes. A sighting then costs one cache miss.
+type seenDay struct {
+	first []firstSeen // open addressing, at most three quarters full
+	n     int
+	more  idSet
+}
+
+// firstSeen is the first way in which an asset was seen. A zero asset is an
+// empty place.
+type firstSeen struct {
+	asset  event.ID
+	rest   uint64 // hash of what else makes a sighting different
+	family uint32
+	feed   uint32
+	class  event.Class
+}
+
+func (t *seenDay) bytes() int { return len(t.first)*40 + t.more.bytes() }
+
+// like makes room for as many assets as another day has room for.
+func (t *seenDay) like(o *seenDay) {
+	if t.first == nil && len(o.first) > 1024 {
+		t.first = make([]firstSeen, len(o.first))
+	}
+}
+
+// add puts a sighting in. It returns no flag and false if it was there, or the
+// flags of being the first of its family and of its feed.
+func (t *seenDay) add(c *sighting, seed uint64) (flags uint8, fresh bool) {
+	if t.n*4 >= len(t.first)*3 {
+		t.grow()
+	}
+	m := uint64(len(t.first) - 1)
+	rest := c.rest(seed)
+	for i := c.place() & m; ; i = (i + 1) & m {
+		f := &t.first[i]
+		if f.asset == (event.ID{}) {
+			*f = firstSeen{c.asset, rest, c.family, c.feed, c.class}
+			t.n++
+			return firstOfFamily | firstOfFeed, true
+		}
+		if f.asset != c.asset || f.class != c.class {
+			continue
+		}
+		if f.rest == rest && f.family == c.family && f.feed == c.feed || !t.more.add(c.key(seed, keyWhole)) {
+			return 0, false
+		}
+		if f.family != c.family && t.more.add(c.key(seed, keyFamily)) {
+			flags |= firstOfFamily
+		}
+		if f.feed != c.feed && t.more.add(c.key(seed, keyFeed)) {
+			flags |= firstOfFeed
+		}
+		return flags, true
+	}
+}
+
+func (t *seenDay) grow() {
+	old := t.first
+	t.first = make([]firstSeen, max(1024, len(old)*2))
+	m := uint64(len(t.first) - 1)
+	for _, f := range old {
+		if f.asset == (event.ID{}) {
+			continue
+		}
+		i := placeOf(f.asset, f.class) & m
+		for t.first[i].asset != (event.ID{}) {
+			i = (i + 1) & m
+		}
+		t.first[i] = f
+	}
+}
+
+func placeOf(a event.ID, c event.Class) uint64 {
+	return mixID(event.ID{Hi: a.Hi ^ uint64(c)<<32, Lo: a.Lo})
+}
+
 // sighting is a candidate for a row of table sighting. Two that are equal are
 // one sighting.
 type sighting struct {
@@ -202,6 +281,21 @@ type sighting struct {
 	typ    event.Type
 	kind   event.AssetKind
 	mark   event.Marking
+	flags  uint8 // set when it is known which
+}
+
+// place spreads assets over a table.
+func (s *sighting) place() uint64 { return placeOf(s.asset, s.class) }
+
+// rest hashes what makes two sightings of an asset in a family by a feed
+// different.
+func (s *sighting) rest(seed uint64) uint64 {
+	h := seed ^ uint64(s.typ) ^ uint64(s.kind)<<8 ^ uint64(s.mark)<<16
+	for _, x := range [...]uint64{uint64(s.asn) | uint64(s.cc)<<32, uint64(s.org) | uint64(s.sector)<<32, uint64(s.region)} {
+		h = (h ^ x) * 0xBF58476D1CE4E5B9
+		h ^= h >> 29
+	}
+	return h
 }
 
 // The prefixes of the keys that share a day's set.

@@ -38,9 +38,11 @@ func (s *Store) applySightings(seq, gen uint32, cands []sighting, changes []chan
 	var late []classAsset
 	for i := range cands {
 		c := cands[i]
-		if !s.days[c.day].seen.add(c.key(s.seed, keyWhole)) {
+		flags, isNew := s.days[c.day].seen.add(&c, s.seed)
+		if !isNew {
 			continue
 		}
+		c.flags = flags
 		fresh = append(fresh, c)
 		if l := s.last[c.class].get(c.asset); l != never && l > c.day {
 			late = append(late, classAsset{c.class, c.asset})
@@ -53,14 +55,7 @@ func (s *Store) applySightings(seq, gen uint32, cands []sighting, changes []chan
 	var ids event.ID
 	for i := range fresh {
 		c := &fresh[i]
-		ds := s.days[c.day]
-		flags, prev := uint8(0), never
-		if ds.seen.add(c.key(s.seed, keyFamily)) {
-			flags |= firstOfFamily
-		}
-		if ds.seen.add(c.key(s.seed, keyFeed)) {
-			flags |= firstOfFeed
-		}
+		flags, prev := c.flags, never
 		ca := classAsset{c.class, c.asset}
 		if days, isLate := known[ca]; isLate {
 			at, found := slices.BinarySearch(days, c.day)
@@ -182,9 +177,7 @@ func (s *Store) readSeen(gen uint32, cands []sighting) error {
 		if ds == nil {
 			return
 		}
-		ds.seen.add(c.key(s.seed, keyWhole))
-		ds.seen.add(c.key(s.seed, keyFamily))
-		ds.seen.add(c.key(s.seed, keyFeed))
+		ds.seen.add(&c, s.seed)
 	}
 	if len(missing) <= maxDaysRead {
 		for _, d := range missing {

@@ -106,7 +106,8 @@ type partCounts struct {
 
 // dayState is what is known in memory of one day.
 type dayState struct {
-	ids, seen     idSet
+	ids           idSet
+	seen          seenDay
 	idsOK, seenOK bool // the sets hold all that is stored
 	used          int64
 }
