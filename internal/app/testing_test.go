@@ -173,10 +173,10 @@ func (r *running) mustSend(tb testing.TB, ps ...parcel) (ids []string) {
 // settle waits until all that is acked is in the figures.
 func (r *running) settle(tb testing.TB) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(sized(3, 10))*time.Minute)
 	defer cancel()
 	if err := r.Settled(ctx); err != nil {
-		tb.Fatalf("not everything was loaded: %v\n%s", err, r.log)
+		tb.Fatalf("not everything was loaded, %d deliveries wait: %v\n%s", r.waitingCount(), err, r.log)
 	}
 }
 
