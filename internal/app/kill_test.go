@@ -169,7 +169,7 @@ func runVictim(tb testing.TB, o orders, after time.Duration) outcome {
 func TestKill(t *testing.T) {
 	t.Parallel()
 	kills := rounds(27, 200)
-	perKill := sized(8, 10) // new deliveries before each kill
+	perKill := sized(8, 10)   // new deliveries before each kill
 	rows := sized(120, 1_450) // and up to 2.5 times as many: 5 million events in all
 	points := []string{"content-written", "content-synced", "content-renamed", "journal-written", "journal-synced", "commit", "committed", "", "acked"}
 

@@ -49,9 +49,9 @@ func TestScopes(t *testing.T) {
 func TestRelease(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		orgs := rapid.SliceOfN(rapid.SampledFrom([]string{"uni", "isp", ""}), 0, 2).Draw(t, "orgs")
-		s := For("x", Role(rapid.IntRange(0, 3).Draw(t, "role")), orgs, nil, rapid.Bool().Draw(t, "read")) //nolint:gosec // four roles
+		s := For("x", Role(rapid.IntRange(0, 3).Draw(t, "role")), orgs, nil, rapid.Bool().Draw(t, "read"))
 		org := rapid.SampledFrom([]string{"uni", "isp", "bank", ""}).Draw(t, "org")
-		m := event.Marking(rapid.IntRange(0, 5).Draw(t, "marking")) //nolint:gosec // six markings
+		m := event.Marking(rapid.IntRange(0, 5).Draw(t, "marking"))
 		r, ok := Release(s, org, m, "secret")
 		v, has := r.Value()
 		if ok != s.Sees(org, m) || has != ok || ok != (v == "secret") {
