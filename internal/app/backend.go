@@ -208,22 +208,37 @@ func (a *App) Event(ctx context.Context, s policy.Scope, delivery, row uint32) (
 	return e, raw, err
 }
 
-// rawRow reads one row of a delivery from the archive.
+// rawRow reads one row of a delivery from the archive, by the budgets that it
+// was loaded with.
 func (a *App) rawRow(ctx context.Context, delivery, row uint32) ([]byte, error) {
-	d, err := a.delivery(ctx, delivery)
+	l, err := a.line(ctx, delivery)
 	if err != nil {
 		return nil, err
 	}
-	f, err := decode.Lookup(d.Format)
+	f, err := decode.Lookup(l.Delivery.Format)
 	if err != nil {
 		return nil, err
 	}
-	body, err := a.arch.Content(d.SHA256)
+	body, err := a.arch.Content(l.Delivery.SHA256)
 	if err != nil {
 		return nil, err
 	}
 	defer body.Close() //nolint:errcheck // read only
-	return decode.RawRow(body, f, row, a.cfg.Limits)
+	return decode.RawRow(body, f, row, limits(a.cfg.Limits, l.Delivery.Limits))
+}
+
+// line returns a delivery's line of the journal.
+func (a *App) line(ctx context.Context, seq uint32) (archive.Line, error) {
+	for l, err := range a.arch.Lines(ctx, uint64(seq)) {
+		if err != nil {
+			return archive.Line{}, err
+		}
+		if l.Seq == uint64(seq) && l.Delivery != nil {
+			return l, nil
+		}
+		break
+	}
+	return archive.Line{}, fmt.Errorf("delivery d%d: %w", seq, query.ErrNotFound)
 }
 
 // delivery returns a delivery, whether it is in the store or waits.
@@ -238,16 +253,11 @@ func (a *App) delivery(ctx context.Context, seq uint32) (query.Delivery, error) 
 	if len(list) > 0 {
 		return list[0], nil
 	}
-	for l, err := range a.arch.Lines(ctx, uint64(seq)) {
-		if err != nil {
-			return query.Delivery{}, err
-		}
-		if l.Seq == uint64(seq) && l.Delivery != nil {
-			return deliveryOf(&l), nil
-		}
-		break
+	l, err := a.line(ctx, seq)
+	if err != nil {
+		return query.Delivery{}, err
 	}
-	return query.Delivery{}, fmt.Errorf("delivery d%d: %w", seq, query.ErrNotFound)
+	return deliveryOf(&l), nil
 }
 
 // mine restricts deliveries to those that the scope brought itself, where it
