@@ -202,7 +202,15 @@ func parcelOf(feed, n, rows int) parcel {
 	return p
 }
 
-func parcelDay(feed, n int) time.Time { return testDay.AddDate(0, 0, (n*5+feed*3)%testDays) }
+// parcelDay spreads the parcels over all days; the many of the full size come,
+// as in life, mostly for neighbouring days.
+func parcelDay(feed, n int) time.Time {
+	day := n*5 + feed*3
+	if full() {
+		day = n/8 + day%3
+	}
+	return testDay.AddDate(0, 0, day%testDays)
+}
 
 func sinkholeRows(feed, n, rows int) []byte {
 	for d := range sim.Sinkhole(sim.SinkholeConfig{Seed: uint64(feed*1_000_003 + n), From: parcelDay(feed, n), Total: rows, Rows: rows, PerDay: 86_400 - 4_000*feed}) {
