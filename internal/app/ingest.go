@@ -1,9 +1,11 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 
@@ -73,15 +75,28 @@ func (x sink) Ingest(ctx context.Context, r intake.Request) (intake.Receipt, err
 	if err != nil {
 		return intake.Receipt{}, unavailable(err)
 	}
-	body, b, err := a.bodies.read(r.Body)
+	b, rest, err := a.bodies.read(r.Body)
 	if err != nil {
 		return intake.Receipt{}, err
 	}
-	c, err := a.arch.Put(ctx, body, a.cfg.MaxBody)
+	var c archive.Content
+	switch {
+	case rest != nil:
+		c, err = a.arch.Put(ctx, io.MultiReader(bytes.NewReader(b), rest), a.cfg.MaxBody)
+	case a.cfg.MaxBody > 0 && int64(len(b)) > a.cfg.MaxBody:
+		err = fmt.Errorf("%w: more than %d bytes", archive.ErrTooLarge, a.cfg.MaxBody)
+	default:
+		c, err = a.arch.PutBytes(b)
+	}
+	if err != nil || rest != nil {
+		a.bodies.recycle(b)
+	}
 	if err != nil {
 		return intake.Receipt{}, unavailable(err)
 	}
-	a.bodies.put(c.SHA256, b)
+	if rest == nil { // before the road can see its line
+		a.bodies.put(c.SHA256, b)
+	}
 	report, _ := decode.ReportOf(r.Name)
 	if r.Format != "shadowserver" {
 		report = ""

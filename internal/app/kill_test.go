@@ -41,6 +41,7 @@ func killConfig(dir string) Config {
 	cfg := smallConfig(dir)
 	cfg.Archive.BlobSize = 8 << 10
 	cfg.Archive.PackSize = 256 << 10
+	cfg.Store.Transaction = 1_000 // parts are cut where a transaction is full
 	return cfg
 }
 

@@ -27,13 +27,15 @@ import (
 const (
 	maxQueued = 100_000 // deliveries read from the journal ahead of their turn
 	maxOpen   = 16      // deliveries that are being decoded, one of a feed
-	maxBatch  = 122_880 // rows of one transaction of the backlog: what a row group of the store holds
-	liveBatch = 61_440  // rows of one transaction of what has just arrived: others wait for its end
 	aheadRows = 60_000  // rows decoded ahead of the writer
 	ahead     = 512     // parts decoded ahead of the writer
-	// gather is how long a transaction waits for parts that are on their way: a
-	// transaction costs as much as some thousand rows.
-	gather = 25 * time.Millisecond
+	// gather is how long a transaction waits for a part that is on its way: a
+	// transaction costs as much as some thousand rows, and one that fills a row
+	// group of the store costs least.
+	gather = 50 * time.Millisecond
+	// longest is how long a transaction waits for parts in all: what is in it
+	// shows when it ends.
+	longest = 800 * time.Millisecond
 )
 
 // road leads deliveries from the journal into the store. Feeds take turns
@@ -72,6 +74,7 @@ type waiting struct {
 	next  func() (*decode.Part, error, bool) // nil until its turn has come
 	stop  func()
 	body  io.Closer
+	kept  []byte // the body, where it is still in memory
 	from  uint32 // enrichment version
 	done  bool   // its last part has been handed on
 }
@@ -162,7 +165,7 @@ func (r *road) pass(ctx context.Context) error {
 	r.mu.Lock()
 	for _, q := range r.queues {
 		for _, w := range q {
-			w.close()
+			w.close(&r.app.bodies)
 		}
 	}
 	r.mu.Unlock()
@@ -332,7 +335,6 @@ type work struct {
 	part    *store.Part
 	decoded *decode.Part    // to be recycled when the part is in
 	refused *query.Delivery // instead of a part: the delivery cannot be read
-	live    bool            // it has just arrived
 }
 
 // decode takes the feeds in turns, and of each the next part.
@@ -401,7 +403,7 @@ func (r *road) nextTurn() *waiting {
 
 // drop takes a delivery out of its queue. The lock is held.
 func (r *road) drop(w *waiting) {
-	w.close()
+	w.close(&r.app.bodies)
 	q := r.queues[w.queue][1:]
 	r.queued--
 	if len(q) > 0 {
@@ -413,7 +415,7 @@ func (r *road) drop(w *waiting) {
 	r.wake()
 }
 
-func (w *waiting) close() {
+func (w *waiting) close(memory *bodies) {
 	if w.stop != nil {
 		w.stop()
 		w.stop, w.next = nil, nil // parts on their way point to w, which must not keep the decoder's buffers
@@ -421,6 +423,10 @@ func (w *waiting) close() {
 	if w.body != nil {
 		_ = w.body.Close()
 		w.body = nil
+	}
+	if w.kept != nil {
+		memory.recycle(w.kept)
+		w.kept = nil
 	}
 }
 
@@ -460,7 +466,7 @@ func (r *road) nextPart(ctx context.Context, w *waiting, pool *decode.Pool) (*wo
 	for _, b := range p.Bad {
 		sp.Bad = append(sp.Bad, query.Quarantined{Row: b.Row, Reason: string(b.Reason), Detail: b.Detail, Raw: string(b.Raw)})
 	}
-	return &work{part: sp, decoded: p, live: w.queue != backlog}, nil
+	return &work{part: sp, decoded: p}, nil
 }
 
 // scarce reports errors that say nothing of the delivery: the process has run
@@ -475,8 +481,8 @@ func (r *road) open(w *waiting, pool *decode.Pool) error {
 		return err
 	}
 	var body io.Reader
-	if b := r.app.bodies.take(w.line.SHA256); b != nil {
-		body = bytes.NewReader(b)
+	if w.kept = r.app.bodies.take(w.line.SHA256); w.kept != nil {
+		body = bytes.NewReader(w.kept)
 	} else {
 		c, err := r.app.arch.Content(w.line.SHA256)
 		if err != nil {
@@ -557,9 +563,9 @@ func (r *road) write(ctx context.Context, in <-chan *work) error {
 }
 
 // load puts x and the parts that follow it soon into the store, in one
-// transaction. It returns the one that did not fit.
+// transaction or in several full ones. It returns the one that could not go
+// with them.
 func (r *road) load(ctx context.Context, x *work, in <-chan *work) (rest *work, err error) {
-	started := time.Now()
 	defer func() {
 		r.mu.Lock()
 		r.wake()
@@ -568,44 +574,50 @@ func (r *road) load(ctx context.Context, x *work, in <-chan *work) (rest *work, 
 	if x.refused != nil {
 		return nil, r.app.with(func(st *store.Store) error { return st.Refuse(ctx, x.refused) })
 	}
-	late := time.After(gather)
-	most := maxBatch
-	if x.live {
-		most = liveBatch
-	}
-	rows, begun := 0, false
+	var given *work // the part that the store has now
+	until := time.Now().Add(longest)
+	rows := 0
 	next := func() *store.Part {
-		if !begun {
-			begun, rows = true, x.part.Rows
-			return x.part
-		}
-		x.free(r)
-		x = nil
-		if rows >= most || len(in) == 0 && !r.more() {
-			return nil
-		}
-		select {
-		case w, ok := <-in:
-			switch {
-			case !ok:
-				return nil
-			case w.refused != nil || rows+w.part.Rows > most:
-				rest = w
+		given.free(r)
+		if given, x = x, nil; given == nil {
+			if given, rest = r.soon(in, until); given == nil {
 				return nil
 			}
-			x = w
-			rows += w.part.Rows
-			return w.part
-		case <-late:
-			return nil
 		}
+		rows += given.part.Rows
+		return given.part
 	}
-	if err := r.app.with(func(st *store.Store) error { return st.LoadFrom(ctx, next) }); err != nil {
-		return nil, err
+	for more := true; more; {
+		started := time.Now()
+		if err := r.app.with(func(st *store.Store) (err error) { more, err = st.LoadFrom(ctx, next); return err }); err != nil {
+			return nil, err
+		}
+		r.app.stats.loaded(rows, time.Since(started))
+		rows = 0
 	}
 	r.app.down.Store(nil)
-	r.app.stats.loaded(rows, time.Since(started))
 	return rest, nil
+}
+
+// soon waits a moment for the next part, where one is on its way. If what comes
+// is not a part it is rest.
+func (r *road) soon(in <-chan *work, until time.Time) (part, rest *work) {
+	var w *work
+	select {
+	case w = <-in:
+	default:
+		if time.Now().After(until) || !r.more() {
+			return nil, nil
+		}
+		select {
+		case w = <-in:
+		case <-time.After(gather):
+		}
+	}
+	if w != nil && w.refused != nil {
+		return nil, w
+	}
+	return w, nil
 }
 
 // free gives back the memory of a part that is in the store.

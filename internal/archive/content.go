@@ -43,6 +43,21 @@ func (a *Archive) Put(ctx context.Context, r io.Reader, limit int64) (Content, e
 		}
 		return Content{}, err
 	}
+	return b.keep()
+}
+
+// PutBytes is Put for a body that is in memory. It does not keep p.
+func (a *Archive) PutBytes(p []byte) (Content, error) {
+	if err := a.ready(); err != nil {
+		return Content{}, err
+	}
+	b := body{a: a, raw: p, size: int64(len(p)), sha: sha256.Sum256(p)}
+	return b.keep()
+}
+
+// keep stores a body that has been received, unless it is stored.
+func (b *body) keep() (Content, error) {
+	a := b.a
 	if a.closed.Load() {
 		return Content{}, ErrClosed
 	}
@@ -67,6 +82,7 @@ type body struct {
 	size int64
 	sha  [32]byte
 
+	raw  []byte  // the body, where it is in memory
 	buf  *[]byte // frameHeader bytes kept free, then the body, or a part of it
 	held int64   // what it counts for in Archive.held
 	hash hash.Hash
@@ -142,8 +158,8 @@ func (b *body) spill(n int) error {
 // end has n bytes of the buffer used and the body complete.
 func (b *body) end(n int) error {
 	if b.f == nil {
-		*b.buf = (*b.buf)[:n]
-		b.sha = sha256.Sum256((*b.buf)[frameHeader:])
+		b.raw = (*b.buf)[frameHeader:n]
+		b.sha = sha256.Sum256(b.raw)
 		return nil
 	}
 	if err := b.spill(n); err != nil {
@@ -205,28 +221,27 @@ func (b *body) store() error {
 	if b.f != nil {
 		return b.storeSpooled()
 	}
-	raw := (*b.buf)[frameHeader:]
-	h := header{codec: codecRaw, sha: b.sha, raw: b.size, stored: b.size}
-	frame := *b.buf
-	if !packed(raw) && len(raw) > 0 {
-		out, _ := b.a.buffers.Get().(*[]byte)
-		if out == nil {
-			s := make([]byte, chunk)
-			out = &s
-		}
-		defer b.a.buffers.Put(out)
+	h := header{codec: codecZstd, sha: b.sha, raw: b.size}
+	out, _ := b.a.buffers.Get().(*[]byte)
+	if out == nil || cap(*out) < chunk {
+		out = new(make([]byte, 0, chunk))
+	}
+	defer b.a.buffers.Put(out)
+	*out = (*out)[:frameHeader]
+	if !packed(b.raw) && len(b.raw) > 0 {
 		enc, err := b.a.encoder()
 		if err != nil {
 			return err
 		}
-		*out = enc.EncodeAll(raw, (*out)[:frameHeader])
+		*out = enc.EncodeAll(b.raw, *out)
 		b.a.encoders <- enc
-		if len(*out) < len(frame) {
-			frame = *out
-			h.codec, h.stored = codecZstd, int64(len(frame)-frameHeader)
-		}
 	}
-	return b.place(h, frame)
+	if n := len(*out) - frameHeader; n == 0 || n >= len(b.raw) {
+		h.codec = codecRaw
+		*out = append((*out)[:frameHeader], b.raw...)
+	}
+	h.stored = int64(len(*out) - frameHeader)
+	return b.place(h, *out)
 }
 
 // place stores a whole body; frame has frameHeader bytes free and the payload.

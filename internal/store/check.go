@@ -36,21 +36,26 @@ func (s *Store) check(ctx context.Context) error {
 		return err
 	}
 	wrong := map[uint32]bool{}
+	var cut []partKey // parts that a kill has left half in, without their row of table load
 	found := 0
 	if err := s.w.each(func(r *rows) {
 		k := partKey{at[uint32](r, 0), at[uint32](r, 1)}
+		l, ok := loads[k]
+		if !ok {
+			cut = append(cut, k)
+			return
+		}
 		found++
-		if l, ok := loads[k]; !ok || int64(l.accepted) != at[int64](r, 2) || l.ids != r.id(3) {
+		if int64(l.accepted) != at[int64](r, 2) || l.ids != r.id(3) {
 			wrong[k.delivery] = true
 		}
 	}, fmt.Sprintf(`SELECT delivery, ((row - 1) // %d)::UINTEGER AS part, count(*), bit_xor(id) FROM event GROUP BY ALL`, PartRows)); err != nil {
 		return err
 	}
-	for k, l := range loads {
+	for _, l := range loads {
 		if l.accepted == 0 {
 			found++
 		}
-		_ = k
 	}
 	if found != len(loads) { // a part has lost all its events
 		have := map[partKey]bool{}
@@ -78,6 +83,14 @@ func (s *Store) check(ctx context.Context) error {
 	}, `SELECT seq, state, received FROM delivery`); err != nil {
 		return err
 	}
+	for _, k := range cut {
+		if wrong[k.delivery] {
+			continue
+		}
+		if err := s.w.exec(fmt.Sprintf(`DELETE FROM event WHERE delivery = %d AND (row - 1) // %d = %d`, k.delivery, PartRows, k.part)); err != nil {
+			return err
+		}
+	}
 	if len(wrong) > 0 {
 		list := slices.Sorted(maps.Keys(wrong))
 		s.log.LogAttrs(ctx, slog.LevelWarn, "deliveries in the store disagree with their loads; they are loaded again from the archive", slog.Any("deliveries", list))
@@ -91,7 +104,7 @@ func (s *Store) check(ctx context.Context) error {
 			s.parts[k] = l
 		}
 	}
-	s.hide()
+	s.hide(nil, nil)
 	var n, m int64
 	var x, y event.ID
 	if err := s.w.each(func(r *rows) { n, x = at[int64](r, 0), r.id(1) }, `SELECT count(*), bit_xor(asset) FROM sighting WHERE gen = ?`, s.gen.Load()); err != nil {
@@ -262,7 +275,7 @@ func (s *Store) Withdraw(_ context.Context, d *query.Delivery) (again []uint32, 
 	}
 	s.dirty = true
 	s.complete.add(d.Seq)
-	s.hide()
+	s.hide(nil, nil)
 	clear(s.stored)
 	return again, s.w.each(func(r *rows) { s.stored[event.Day(at[int32](r, 0))] = at[int64](r, 1) },
 		`SELECT `+dayOfTime+` AS d, count(*) FROM event GROUP BY ALL`)

@@ -40,7 +40,28 @@ type dayClass struct {
 	class event.Class
 }
 
-// loadRow is one part on its way into table load.
+// RowGroup is how many rows DuckDB keeps together. A transaction that appends
+// just as many events hands its rows over as they are; those of a smaller one,
+// and of one that is a little larger, are copied into the table's last group
+// and written to the log besides, which costs an event a microsecond more.
+const RowGroup = 122_880
+
+// loading is a part on its way into the tables. It may be cut where a row
+// group is full: then its first events are committed, and nobody sees them
+// before the others and its row of table load are.
+type loading struct {
+	p     *Part
+	feed  uint32
+	in    bool // it was in before: only its sightings are wanted
+	dup   []bool
+	at    int // the next event
+	n     partCounts
+	multi bool
+}
+
+func (l *loading) key() partKey { return partKey{l.p.Delivery.Seq, uint32(l.p.Index)} }
+
+// loadRow is one part that is ready for table load.
 type loadRow struct {
 	key partKey
 	n   partCounts
@@ -48,27 +69,33 @@ type loadRow struct {
 
 // Load is LoadFrom with the parts at hand.
 func (s *Store) Load(ctx context.Context, parts ...*Part) error {
-	return s.LoadFrom(ctx, func() *Part {
+	next := func() *Part {
 		if len(parts) == 0 {
 			return nil
 		}
 		p := parts[0]
 		parts = parts[1:]
 		return p
-	})
+	}
+	for {
+		if more, err := s.LoadFrom(ctx, next); err != nil || !more {
+			return err
+		}
+	}
 }
 
-// LoadFrom puts the parts that next gives, up to nil, into the store in one
-// transaction: either all of them are in when it returns, or none. A part is
-// not used any more when next is called again. Parts of one delivery come in
-// order; parts that are in already are passed over. A delivery shows in counts
-// with its last part. After an error the store is broken and has to be opened
-// again.
-func (s *Store) LoadFrom(_ context.Context, next func() *Part) (err error) {
+// LoadFrom puts the parts that next gives, up to nil, into the store, as many
+// as go into one transaction. It returns true if the transaction was full:
+// then it is to be called again, at once, since the last part may be in only
+// in part. A part is not used any more when next is called again. Parts of one
+// delivery come in order; parts that are in already are passed over. A
+// delivery shows in counts with its last part. After an error the store is
+// broken and has to be opened again.
+func (s *Store) LoadFrom(_ context.Context, next func() *Part) (more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken != nil {
-		return s.broken
+		return false, s.broken
 	}
 	defer func() {
 		if err != nil {
@@ -76,7 +103,7 @@ func (s *Store) LoadFrom(_ context.Context, next func() *Part) (err error) {
 		}
 	}()
 	if err := s.w.exec("BEGIN"); err != nil {
-		return err
+		return false, err
 	}
 	var (
 		changes  []change
@@ -84,32 +111,48 @@ func (s *Store) LoadFrom(_ context.Context, next func() *Part) (err error) {
 		finished []uint32
 	)
 	s.tick++
-	for p := next(); p != nil; p = next() {
-		seq := p.Delivery.Seq
-		if s.complete.has(seq) {
-			continue
+	for room := s.cfg.Transaction; !more; {
+		l := s.cut
+		if s.cut = nil; l == nil {
+			p := next()
+			if p == nil {
+				break
+			}
+			if s.complete.has(p.Delivery.Seq) {
+				continue
+			}
+			if l, err = s.begin(p); err != nil {
+				return false, err
+			}
 		}
-		row, err := s.loadPart(p)
-		if err != nil {
-			return err
+		had := l.n.accepted
+		if err := s.loadEvents(l, room); err != nil {
+			return false, err
 		}
-		if row != nil {
+		room -= int(l.n.accepted - had)
+		more = room == 0
+		if l.at < len(l.p.Events) {
+			s.cut = l
+			break
+		}
+		if row := s.endPart(l); row != nil {
 			done = append(done, *row)
 		}
-		if !p.Last {
+		if !l.p.Last {
 			continue
 		}
-		if changes, err = s.finish(p, changes); err != nil {
-			return err
+		if changes, err = s.finish(l.p, changes); err != nil {
+			return false, err
 		}
-		finished = append(finished, seq)
+		finished = append(finished, l.key().delivery)
 	}
 	if err := s.flush(done); err != nil {
-		return err
+		return false, err
 	}
+	s.hide(done, finished)
 	s.hook("commit")
 	if err := s.w.exec("COMMIT"); err != nil {
-		return err
+		return false, err
 	}
 	s.hook("committed")
 	for _, r := range done {
@@ -120,18 +163,27 @@ func (s *Store) LoadFrom(_ context.Context, next func() *Part) (err error) {
 		delete(s.pending, seq)
 		maps.DeleteFunc(s.parts, func(k partKey, _ partCounts) bool { return k.delivery == seq })
 	}
-	s.hide()
+	s.hide(nil, nil)
 	s.mix()
 	s.marg.apply(changes)
 	s.evict()
-	return nil
+	return more, nil
 }
 
-// hide publishes which deliveries are partly in.
-func (s *Store) hide() {
+// hide publishes which deliveries are partly in. Before a transaction is
+// committed it is told the parts and the last parts in it.
+func (s *Store) hide(done []loadRow, finished []uint32) {
 	set := map[uint32]bool{}
 	for k := range s.parts {
 		set[k.delivery] = true
+	}
+	for _, r := range done {
+		if !slices.Contains(finished, r.key.delivery) {
+			set[r.key.delivery] = true
+		}
+	}
+	if s.cut != nil {
+		set[s.cut.key().delivery] = true
 	}
 	s.hidden.Store(slices.Sorted(maps.Keys(set)))
 }
@@ -172,9 +224,8 @@ func (s *Store) flush(done []loadRow) error {
 	return nil
 }
 
-// loadPart appends a part's events and returns its row of table load, or nil
-// if it was in already.
-func (s *Store) loadPart(p *Part) (*loadRow, error) {
+// begin begins to load a part.
+func (s *Store) begin(p *Part) (*loading, error) {
 	seq := p.Delivery.Seq
 	pd := s.pending[seq]
 	if pd == nil || p.Index == 0 { // from the start, perhaps after an attempt that was broken off
@@ -186,64 +237,78 @@ func (s *Store) loadPart(p *Part) (*loadRow, error) {
 	if !ok {
 		return nil, fmt.Errorf("feed name %.60q is longer than %d bytes", p.Delivery.Feed, maxWord)
 	}
-	key := partKey{seq, uint32(p.Index)}
-	was, in := s.parts[key]
-	row := &loadRow{key: key, n: partCounts{received: uint32(p.Rows), quarantined: uint32(len(p.Bad))}}
-
-	dup, err := s.duplicates(p, in)
-	if err != nil {
-		return nil, err
+	l := &loading{p: p, feed: feed, multi: !p.Last || p.Index > 0, n: partCounts{received: uint32(p.Rows), quarantined: uint32(len(p.Bad))}}
+	if was, in := s.parts[l.key()]; in {
+		l.in, l.n = true, was
 	}
-	multi := !p.Last || p.Index > 0
-	for i := range p.Events {
-		e, n := &p.Events[i], &p.Notes[i]
-		c, bad := s.candidate(e, n, feed)
+	var err error
+	l.dup, err = s.duplicates(p, l.in)
+	return l, err
+}
+
+// loadEvents appends the part's events, room of them at most.
+func (s *Store) loadEvents(l *loading, room int) error {
+	p := l.p
+	pd := s.pending[p.Delivery.Seq]
+	for ; l.at < len(p.Events); l.at++ {
+		if room == 0 {
+			return nil
+		}
+		e, n := &p.Events[l.at], &p.Notes[l.at]
+		c, bad := s.candidate(e, n, l.feed)
 		if bad != "" {
-			if !in {
-				row.n.quarantined++
+			if !l.in {
+				l.n.quarantined++
 				p.Bad = append(p.Bad, query.Quarantined{Row: e.Row, Reason: "vocabulary", Detail: bad})
 			}
 			continue
 		}
 		if c.class != event.ClassOutside && c.kind != event.AssetNone && c.asset != (event.ID{}) {
-			pd.sight(c, multi, s.seed)
+			pd.sight(c, l.multi, s.seed)
 		}
-		if in {
+		if l.in {
 			continue
 		}
-		if dup[i] {
-			row.n.duplicate++
+		if l.dup[l.at] {
+			l.n.duplicate++
 			continue
 		}
-		row.n.accepted++
-		row.n.ids.Hi ^= e.ID.Hi
-		row.n.ids.Lo ^= e.ID.Lo
+		l.n.accepted++
+		l.n.ids.Hi ^= e.ID.Hi
+		l.n.ids.Lo ^= e.ID.Lo
 		if c.class == event.ClassOutside {
-			row.n.outside++
+			l.n.outside++
 		}
 		pd.events[dayClass{c.day, c.class}]++
 		s.stored[c.day]++
 		s.putEvent(e, n, c)
 		if s.ev.err != nil {
-			return nil, s.ev.err
+			return s.ev.err
 		}
+		room--
 	}
-	if in {
+	return nil
+}
+
+// endPart writes what else there is of a part and returns its row of table
+// load, or nil if it was in already.
+func (s *Store) endPart(l *loading) *loadRow {
+	pd := s.pending[l.p.Delivery.Seq]
+	pd.add(l.n)
+	if l.in {
 		pd.resume = true
-		pd.add(was)
-		return nil, nil
+		return nil
 	}
-	for _, q := range p.Bad {
+	for _, q := range l.p.Bad {
 		w := s.out["quarantine"]
-		put(w, 0, seq)
+		put(w, 0, l.p.Delivery.Seq)
 		put(w, 1, q.Row)
 		w.str(2, q.Reason)
 		w.str(3, q.Detail)
 		w.str(4, q.Raw)
 		w.row()
 	}
-	pd.add(row.n)
-	return row, nil
+	return &loadRow{l.key(), l.n}
 }
 
 func (pd *pending) add(n partCounts) {

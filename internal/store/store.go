@@ -32,11 +32,14 @@ type Config struct {
 	Memory  int64  // bytes that DuckDB may use for its buffers
 	Recent  int    // bytes for the ids and sightings of recent days
 	Threads int    // of DuckDB; one costs the least CPU an event: more of them wait for each other actively
+
+	// Transaction is how many events fill a transaction: [RowGroup], but in tests.
+	Transaction int
 }
 
 // DefaultConfig suits a machine with 2 GiB to spare.
 func DefaultConfig(dir string) Config {
-	return Config{Dir: dir, Memory: 320 << 20, Recent: 112 << 20, Threads: 1}
+	return Config{Dir: dir, Memory: 320 << 20, Recent: 112 << 20, Threads: 1, Transaction: RowGroup}
 }
 
 // Deps is what the store needs from outside.
@@ -75,8 +78,9 @@ type Store struct {
 	stored   map[event.Day]int64 // events in the table, also of deliveries that are not complete
 	last     [event.Classes]lastDays
 	pending  map[uint32]*pending
+	cut      *loading               // the part that the last transaction had no room for to its end
 	parts    map[partKey]partCounts // of deliveries that are not complete
-	complete bitset                 // deliveries with nothing left to load
+	complete deliverySet            // deliveries with nothing left to load
 	cols     termCache
 	row      [evText]uint32 // the words of the row at hand, by column
 	text     []byte         // its text
@@ -273,11 +277,7 @@ func (s *Store) Behind(version uint32) bool {
 
 // Complete reports whether the delivery's last part is in, or was refused or
 // withdrawn: whether there is nothing left to load of it.
-func (s *Store) Complete(seq uint32) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.complete.has(seq)
-}
+func (s *Store) Complete(seq uint32) bool { return s.complete.has(seq) }
 
 // Bounds returns the first and last day of the events in the store.
 func (s *Store) Bounds() (query.Period, bool) { return s.marg.bounds() }

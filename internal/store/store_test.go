@@ -20,8 +20,14 @@ var day0 = event.DayFrom(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
 
 func open(t testing.TB, dir string) *Store {
 	t.Helper()
+	return openCut(t, dir, RowGroup)
+}
+
+// openCut opens a store whose transactions are full with so many events.
+func openCut(t testing.TB, dir string, full int) *Store {
+	t.Helper()
 	cfg := DefaultConfig(dir)
-	cfg.Threads = 1
+	cfg.Transaction = full
 	s, err := Open(t.Context(), slog.New(slog.DiscardHandler), cfg, Deps{Clock: func() time.Time { return time.Unix(1_790_000_000, 0) }})
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +156,8 @@ func questions(t *testing.T, s *Store, scope policy.Scope) map[string]any {
 // with some loaded again: every answer is the same, by every plan.
 func TestOrder(t *testing.T) {
 	var want map[string]any
-	for seed := range uint64(3) {
+	cuts := 0
+	for seed := range uint64(5) {
 		w := world{rand.New(rand.NewPCG(1, 2))}
 		var all [][]*Part
 		for i := range uint32(8) {
@@ -161,17 +168,36 @@ func TestOrder(t *testing.T) {
 			r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		}
 		dir := t.TempDir()
-		s := open(t, dir)
+		full := []int{RowGroup, 7, RowGroup, 40, 1}[seed]
+		s := openCut(t, dir, full)
 		received := int64(0)
 		for _, d := range all {
-			for _, p := range d {
+			for i, p := range d {
+				if seed == 3 && r.IntN(2) == 0 { // stop where the first transaction is full
+					one := clone(p)
+					more, err := s.LoadFrom(t.Context(), func() (p *Part) { p, one = one, nil; return p })
+					if err != nil {
+						t.Fatal(err)
+					}
+					if more {
+						cuts++
+						questions(t, s, policy.Local()) // nobody sees half of it
+						s.Close()
+						s = openCut(t, dir, full)
+						for _, q := range d[:i] {
+							if err := s.Load(t.Context(), clone(q)); err != nil {
+								t.Fatal(err)
+							}
+						}
+					}
+				}
 				if err := s.Load(t.Context(), clone(p)); err != nil {
 					t.Fatal(err)
 				}
 				received += int64(p.Rows)
 				if seed == 2 && r.IntN(3) == 0 { // stop in the middle of a delivery
 					s.Close()
-					s = open(t, dir)
+					s = openCut(t, dir, full)
 					for _, q := range d[:p.Index+1] {
 						if err := s.Load(t.Context(), clone(q)); err != nil {
 							t.Fatal(err)
@@ -220,6 +246,9 @@ func TestOrder(t *testing.T) {
 			t.Error("with sightings made anew, the answers differ")
 		}
 		s.Close()
+	}
+	if cuts == 0 {
+		t.Error("no part was cut")
 	}
 }
 
