@@ -2,11 +2,27 @@ package store
 
 import (
 	"encoding/binary"
+	"unsafe"
 
 	"github.com/zeebo/xxh3"
 
 	"tocsin/internal/event"
 )
+
+// pageSize is the unit in which the system gives memory, in bytes.
+const pageSize = 4096
+
+// places makes the n empty places of a table. New memory is written to once a
+// page: a table is first looked into, and a page that is read before it is
+// written is mapped twice, which stops the other processors too.
+func places[T any](n int) []T {
+	s := make([]T, n)
+	var zero T
+	for i := 0; i < n; i += max(1, pageSize/int(unsafe.Sizeof(zero))) {
+		s[i] = zero
+	}
+	return s
+}
 
 // idSet is a set of 128-bit ids that are spread evenly, as hashes are: open
 // addressing, 16 bytes a place, at most three quarters full. The zero id is
@@ -38,13 +54,13 @@ func (s *idSet) add(x event.ID) bool {
 // resemble each other, and growing costs as much as filling.
 func (s *idSet) like(o *idSet) {
 	if s.k == nil && o != nil && len(o.k) > 1024 {
-		s.k = make([]event.ID, len(o.k))
+		s.k = places[event.ID](len(o.k))
 	}
 }
 
 func (s *idSet) grow() {
 	old := s.k
-	s.k = make([]event.ID, max(1024, len(old)*2))
+	s.k = places[event.ID](max(1024, len(old)*2))
 	s.n = 0
 	for _, x := range old {
 		if x != (event.ID{}) {
@@ -115,7 +131,7 @@ func (m *map32) set(a uint32, d event.Day) {
 	if m.n*8 >= len(m.k)*7 {
 		k, ds := m.k, m.d
 		size := max(1024, len(k)*2)
-		m.k, m.d, m.n = make([]uint32, size), make([]uint16, size), 0
+		m.k, m.d, m.n = places[uint32](size), places[uint16](size), 0
 		for i, x := range k {
 			if ds[i] != 0 {
 				m.set(x, event.Day(ds[i]))
@@ -166,7 +182,7 @@ func (m *map128) set(a event.ID, d event.Day) {
 	if m.n*8 >= len(m.k)*7 {
 		k, ds := m.k, m.d
 		size := max(1024, len(k)*2)
-		m.k, m.d, m.n = make([]event.ID, size), make([]uint16, size), 0
+		m.k, m.d, m.n = places[event.ID](size), places[uint16](size), 0
 		for i, x := range k {
 			if ds[i] != 0 {
 				m.set(x, event.Day(ds[i]))
@@ -210,7 +226,7 @@ func (t *seenDay) bytes() int { return len(t.first)*40 + t.more.bytes() }
 // like makes room for as many assets as another day has room for.
 func (t *seenDay) like(o *seenDay) {
 	if t.first == nil && len(o.first) > 1024 {
-		t.first = make([]firstSeen, len(o.first))
+		t.first = places[firstSeen](len(o.first))
 	}
 }
 
@@ -247,7 +263,7 @@ func (t *seenDay) add(c *sighting, seed uint64) (flags uint8, fresh bool) {
 
 func (t *seenDay) grow() {
 	old := t.first
-	t.first = make([]firstSeen, max(1024, len(old)*2))
+	t.first = places[firstSeen](max(1024, len(old)*2))
 	m := uint64(len(t.first) - 1)
 	for _, f := range old {
 		if f.asset == (event.ID{}) {
