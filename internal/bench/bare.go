@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/duckdb/duckdb-go/v2"
 
@@ -20,56 +24,52 @@ const bareChunk = 122_880
 // bare writes the events that stand in a data directory's store into an empty
 // DuckDB with the same columns and settings, row by row with AppendRow, and
 // returns rows per CPU-second: appending, committing and a final checkpoint.
-// Reading them is not counted.
-func (b *bench) bare(ctx context.Context, dir string, transaction int) (float64, error) {
+// Reading them is not counted. In clear, words and text stand as they are, as
+// somebody would write them who has no road; or else as the store keeps them,
+// with the numbers that it gave to words.
+func (b *bench) bare(ctx context.Context, dir string, transaction int, clear bool) (float64, error) {
 	cfg := store.DefaultConfig(b.folder())
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return 0, err
 	}
 	defer os.RemoveAll(cfg.Dir) //nolint:errcheck // temporary
-	from, closeFrom, err := connect(ctx, store.File(dir+"/store")+"?access_mode=READ_ONLY", nil)
-	if err != nil {
-		return 0, err
+	table, rows := store.EventTableSQL(), encoded(ctx, dir)
+	if clear {
+		table, rows = store.ClearTableSQL(), inClear(ctx, b.log, dir)
 	}
-	defer closeFrom()
-	to, closeTo, err := connect(ctx, store.File(cfg.Dir), append(store.Settings(cfg), store.EventTableSQL()))
+	to, closeTo, err := connect(ctx, store.File(cfg.Dir), append(store.Settings(cfg), table))
 	if err != nil {
 		return 0, err
 	}
 	defer closeTo()
-	rows, err := from.QueryContext(ctx, "SELECT * FROM event", nil)
-	if err != nil {
-		return 0, err
-	}
-	defer rows.Close() //nolint:errcheck // read only
 	var spent float64
 	n := 0
 	chunk := make([][]driver.Value, 0, bareChunk)
-	for {
-		chunk = chunk[:0]
-		end := false
-		for len(chunk) < bareChunk && !end {
-			row := make([]driver.Value, len(rows.Columns()))
-			switch err := rows.Next(row); {
-			case errors.Is(err, io.EOF):
-				end = true
-			case err != nil:
-				return 0, err
-			default:
-				chunk = append(chunk, row)
-			}
-		}
+	write := func() error {
 		runtime.GC()
 		at := processCPU()
 		for i := 0; i < len(chunk); i += transaction {
 			if err := appendRows(ctx, to, chunk[i:min(i+transaction, len(chunk))]); err != nil {
-				return 0, err
+				return err
 			}
 		}
 		spent += processCPU() - at
-		if n += len(chunk); end {
-			break
+		n += len(chunk)
+		chunk = chunk[:0]
+		return nil
+	}
+	for row, err := range rows {
+		if err != nil {
+			return 0, err
 		}
+		if chunk = append(chunk, row); len(chunk) == bareChunk {
+			if err := write(); err != nil {
+				return 0, err
+			}
+		}
+	}
+	if err := write(); err != nil {
+		return 0, err
 	}
 	at := processCPU()
 	if err := exec(ctx, to, "CHECKPOINT"); err != nil {
@@ -77,6 +77,48 @@ func (b *bench) bare(ctx context.Context, dir string, transaction int) (float64,
 	}
 	spent += processCPU() - at
 	return float64(n) / spent, nil
+}
+
+// encoded gives the rows of table event as they stand in it.
+func encoded(ctx context.Context, dir string) iter.Seq2[[]driver.Value, error] {
+	return func(yield func([]driver.Value, error) bool) {
+		from, closeFrom, err := connect(ctx, store.File(filepath.Join(dir, "store"))+"?access_mode=READ_ONLY", nil)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer closeFrom()
+		rows, err := from.QueryContext(ctx, "SELECT * FROM event", nil)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer rows.Close() //nolint:errcheck // read only
+		for {
+			row := make([]driver.Value, len(rows.Columns()))
+			err := rows.Next(row)
+			if errors.Is(err, io.EOF) || !yield(row, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// inClear gives the same rows with their words.
+func inClear(ctx context.Context, log *slog.Logger, dir string) iter.Seq2[[]driver.Value, error] {
+	return func(yield func([]driver.Value, error) bool) {
+		st, err := store.Open(ctx, log, store.DefaultConfig(filepath.Join(dir, "store")), store.Deps{Clock: time.Now})
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer st.Close()
+		for row, err := range st.ClearRows(ctx) {
+			if !yield(row, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // appendRows writes rows in one transaction.

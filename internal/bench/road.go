@@ -10,6 +10,7 @@ import (
 
 	"tocsin/internal/policy"
 	"tocsin/internal/sim"
+	"tocsin/internal/store"
 )
 
 // roadResult is one run of the road.
@@ -59,7 +60,8 @@ func roads(ctx context.Context, b *bench) error {
 		if err != nil {
 			return err
 		}
-		var perCPU, perSec, ratio, ratioBig, bare, bareBig []float64
+		var perCPU, perSec []float64
+		bares := make([]struct{ rows, ratio []float64 }, len(bareKinds))
 		for range b.cfg.runs {
 			r, err := b.road(ctx, k)
 			if err != nil {
@@ -67,18 +69,14 @@ func roads(ctx context.Context, b *bench) error {
 				return err
 			}
 			perCPU, perSec = append(perCPU, r.rows/r.cpu), append(perSec, r.rows/r.wall)
-			small, err := b.bare(ctx, r.m.dir, b.cfg.delta)
-			if err != nil {
-				k.free()
-				return err
+			for i, kind := range bareKinds {
+				rows, err := b.bare(ctx, r.m.dir, kind.transaction, kind.clear)
+				if err != nil {
+					k.free()
+					return err
+				}
+				bares[i].rows, bares[i].ratio = append(bares[i].rows, rows), append(bares[i].ratio, r.rows/r.cpu/rows)
 			}
-			bare, ratio = append(bare, small), append(ratio, r.rows/r.cpu/small)
-			big, err := b.bare(ctx, r.m.dir, bigTransaction)
-			if err != nil {
-				k.free()
-				return err
-			}
-			bareBig, ratioBig = append(bareBig, big), append(ratioBig, r.rows/r.cpu/big)
 			if err := os.RemoveAll(r.m.dir); err != nil {
 				k.free()
 				return err
@@ -89,17 +87,29 @@ func roads(ctx context.Context, b *bench) error {
 		b.print(name+".per_cpu_second.min", quantile(perCPU, 0), "events/cpu-s")
 		b.print(name+".per_cpu_second.max", quantile(perCPU, 1), "events/cpu-s")
 		b.print(name+".per_second", median(perSec), "events/s")
-		b.print(name+".bare", median(bare), "rows/cpu-s")
-		b.print(name+".to_bare", median(ratio), "ratio")
-		b.print(name+".bare_large_transactions", median(bareBig), "rows/cpu-s")
-		b.print(name+".to_bare_large_transactions", median(ratioBig), "ratio")
+		for i, kind := range bareKinds {
+			b.print(name+".bare"+kind.name, median(bares[i].rows), "rows/cpu-s")
+			b.print(name+".to_bare"+kind.name, median(bares[i].ratio), "ratio")
+		}
 	}
 	return nil
 }
 
-// bigTransaction is the number of rows that the road puts into a transaction
-// when more wait: a row group of the store.
-const bigTransaction = 122_880
+// bareKinds are the bare loads that the road is compared with. The first is
+// the measure: columns in clear, and a delivery's rows a transaction. The road
+// puts a row group into a transaction when so much waits, which is what the
+// second has too. The others have the numbers that the road gave to words,
+// and so a part of its work done.
+var bareKinds = []struct {
+	name        string
+	transaction int
+	clear       bool
+}{
+	{"", 10_000, true},
+	{"_large_transactions", store.RowGroup, true},
+	{"_encoded", 10_000, false},
+	{"_encoded_large_transactions", store.RowGroup, false},
+}
 
 // rebuild measures loading everything again from the archive.
 func rebuild(ctx context.Context, b *bench) (err error) {

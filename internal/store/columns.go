@@ -1,14 +1,92 @@
 package store
 
 import (
+	"context"
+	"database/sql/driver"
 	"fmt"
+	"iter"
+	"math/big"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
+	"time"
 )
 
 // EventTableSQL returns the statement that makes table event, for
 // measurements that write the same columns by other means.
 func EventTableSQL() string { return tableSQL("event", eventColumns) }
+
+// ClearTableSQL returns the statement that makes a table with the columns of
+// table event in which words stand in clear.
+func ClearTableSQL() string {
+	cols := slices.Clone(eventColumns)
+	for _, c := range wordColumns {
+		cols[c].typ = tText
+	}
+	return tableSQL("event", cols)
+}
+
+// wordColumns are the columns of table event that hold numbers of words.
+var wordColumns = []int{
+	evFeed, evReport, evIdentifier, evFamily, evSrcCC, evSrcRegion, evSrcCity, evDstCC, evDstRegion, evDstCity,
+	evTransport, evApplication, evVendor, evProduct, evCC, evOrg, evSector, evRegion,
+}
+
+// ClearRows gives all rows of table event as values for a table of
+// [ClearTableSQL]: words and text in clear, nothing as NULL. It is for
+// measurements.
+func (s *Store) ClearRows(ctx context.Context) iter.Seq2[[]driver.Value, error] {
+	return func(yield func([]driver.Value, error) bool) {
+		err := s.read(ctx, func(c *conn) error {
+			r, err := c.query(`SELECT ` + eventFields + ` FROM event`)
+			if err != nil {
+				return err
+			}
+			defer r.close()
+			for r.next() {
+				if !yield(s.clearRow(r), nil) {
+					return nil
+				}
+			}
+			return r.err
+		})
+		if err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+func (s *Store) clearRow(r *rows) []driver.Value {
+	row := make([]driver.Value, len(eventColumns))
+	for i, c := range eventColumns {
+		switch c.typ {
+		case tU8:
+			row[i] = at[uint8](r, i)
+		case tU16:
+			row[i] = at[uint16](r, i)
+		case tU32:
+			row[i] = at[uint32](r, i)
+		case tTime:
+			row[i] = time.UnixMicro(at[int64](r, i)).UTC()
+		case tU128:
+			id := r.id(i)
+			n := new(big.Int).SetUint64(id.Hi)
+			row[i] = n.Or(n.Lsh(n, 64), new(big.Int).SetUint64(id.Lo))
+		}
+	}
+	for _, i := range wordColumns {
+		row[i] = nil
+		if w := s.terms.word(at[uint32](r, i)); w != "" {
+			row[i] = w
+		}
+	}
+	if text := r.str(evText); text != "" {
+		own, extra, _ := strings.Cut(text, "\n")
+		row[evText] = string(s.expand(own)) + "\n" + string(s.expand(extra))
+	}
+	return row
+}
 
 // options are what DuckDB is opened with. They hold from its first step on: a
 // long log is read back when it is opened, and what that needs beyond the
