@@ -345,11 +345,8 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 			}
 		}
 		from, to := dayBounds(d)
-		var cands []sighting
-		if err := s.w.each(func(r *rows) { cands = append(cands, readSighting(r)) }, fmt.Sprintf(
-			`SELECT DISTINCT %s AS day, feed, class, type, %s, asset_kind, asset, marking, asn, cc, org, sector, region
-			FROM %s WHERE time >= TIMESTAMP '%s' AND time < TIMESTAMP '%s' AND class <> %d AND asset_kind <> 0 AND %s`,
-			dayOfTime, familyColumn, eventSource(gen), from, to, event.ClassOutside, s.notHidden())); err != nil {
+		cands, err := s.readCandidates(gen, fmt.Sprintf("time >= TIMESTAMP '%s' AND time < TIMESTAMP '%s' AND %s", from, to, s.notHidden()))
+		if err != nil {
 			return err
 		}
 		if _, err := s.applySightings(0, gen, cands, nil); err != nil {
@@ -389,6 +386,16 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 		}
 	}
 	return nil
+}
+
+// readCandidates reads the sightings that the events which meet the condition
+// make.
+func (s *Store) readCandidates(gen uint32, where string) (cands []sighting, err error) {
+	err = s.w.each(func(r *rows) { cands = append(cands, readSighting(r)) }, fmt.Sprintf(
+		`SELECT DISTINCT %s AS day, feed, class, type, %s, asset_kind, asset, marking, asn, cc, org, sector, region
+		FROM %s WHERE %s AND class <> %d AND asset_kind <> 0 AND asset <> 0`,
+		dayOfTime, familyColumn, eventSource(gen), where, event.ClassOutside))
+	return cands, err
 }
 
 // reannotate writes the annotations of a day's events that differ from those

@@ -216,7 +216,7 @@ func (s *Store) countGroups(ctx context.Context, scope policy.Scope, q query.Cou
 	}
 	daily, distinct := "", ""
 	if p == PlanRaw {
-		evAssets := evWhere + " AND asset_kind <> 0"
+		evAssets := evWhere + " AND asset_kind <> 0 AND asset <> 0"
 		daily = fmt.Sprintf(`SELECT (%s)::UINTEGER AS g, %s AS d, count(DISTINCT asset) %s GROUP BY ALL`, group(eventColumn), dayOfTime, evAssets)
 		distinct = fmt.Sprintf(`SELECT (%s)::UINTEGER AS g, count(DISTINCT asset) %s GROUP BY ALL`, group(eventColumn), evAssets)
 	} else {

@@ -32,7 +32,7 @@ type pending struct {
 	events map[dayClass]int64
 	sum    partCounts
 	counts int  // parts in sum
-	resume bool // some parts were in before this process began: events does not hold theirs
+	resume bool // cands and events do not hold all that is in the table: it is read from there
 }
 
 type dayClass struct {
@@ -188,9 +188,14 @@ func (s *Store) loadPart(p *Part) (*loadRow, error) {
 	}
 	key := partKey{seq, uint32(p.Index)}
 	was, in := s.parts[key]
+	if in {
+		pd.resume = true
+		pd.add(was)
+		return nil, nil
+	}
 	row := &loadRow{key: key, n: partCounts{received: uint32(p.Rows), quarantined: uint32(len(p.Bad))}}
 
-	dup, err := s.duplicates(p, in)
+	dup, err := s.duplicates(p)
 	if err != nil {
 		return nil, err
 	}
@@ -199,21 +204,16 @@ func (s *Store) loadPart(p *Part) (*loadRow, error) {
 		e, n := &p.Events[i], &p.Notes[i]
 		c, bad := s.candidate(e, n, feed)
 		if bad != "" {
-			if !in {
-				row.n.quarantined++
-				p.Bad = append(p.Bad, query.Quarantined{Row: e.Row, Reason: "vocabulary", Detail: bad})
-			}
-			continue
-		}
-		if c.class != event.ClassOutside && c.kind != event.AssetNone && c.asset != (event.ID{}) {
-			pd.sight(c, multi, s.seed)
-		}
-		if in {
+			row.n.quarantined++
+			p.Bad = append(p.Bad, query.Quarantined{Row: e.Row, Reason: "vocabulary", Detail: bad})
 			continue
 		}
 		if dup[i] {
 			row.n.duplicate++
 			continue
+		}
+		if c.class != event.ClassOutside && c.kind != event.AssetNone && c.asset != (event.ID{}) {
+			pd.sight(c, multi, s.seed)
 		}
 		row.n.accepted++
 		row.n.ids.Hi ^= e.ID.Hi
@@ -227,11 +227,6 @@ func (s *Store) loadPart(p *Part) (*loadRow, error) {
 		if s.ev.err != nil {
 			return nil, s.ev.err
 		}
-	}
-	if in {
-		pd.resume = true
-		pd.add(was)
-		return nil, nil
 	}
 	for _, q := range p.Bad {
 		w := s.out["quarantine"]
@@ -255,10 +250,10 @@ func (pd *pending) add(n partCounts) {
 	pd.sum.outside += n.outside
 }
 
-// sight keeps a candidate until the delivery is complete. Duplicates of other
-// deliveries are kept too: theirs may not be complete yet. The candidates of a
+// sight keeps a candidate until the delivery is complete. The candidates of a
 // delivery of several parts are kept once each, so that its memory is bounded
-// by what is distinct in it.
+// by what is distinct in it. A duplicate is none: its event may have been
+// annotated with another version, and counts as it stands in the table.
 func (pd *pending) sight(c sighting, multi bool, seed uint64) {
 	if multi {
 		k := c.key(seed, keyWhole)
@@ -276,6 +271,11 @@ func (pd *pending) sight(c sighting, multi bool, seed uint64) {
 func (s *Store) finish(p *Part, changes []change) ([]change, error) {
 	seq := p.Delivery.Seq
 	pd := s.pending[seq]
+	if pd.resume {
+		if err := s.recount(seq, pd); err != nil {
+			return nil, err
+		}
+	}
 	changes, err := s.applySightings(seq, s.gen.Load(), pd.cands, changes)
 	if err != nil {
 		return nil, err
@@ -284,21 +284,26 @@ func (s *Store) finish(p *Part, changes []change) ([]change, error) {
 		s.spare = pd.cands[:0]
 	}
 	pd.cands, pd.have = nil, idSet{}
-	if pd.resume {
-		if err := s.ev.flush(); err != nil {
-			return nil, err
-		}
-		clear(pd.events)
-		if err := s.w.each(func(r *rows) {
-			pd.events[dayClass{event.Day(at[int32](r, 1)), event.Class(at[uint8](r, 0))}] = at[int64](r, 2)
-		}, `SELECT class, `+dayOfTime+` AS d, count(*) FROM event WHERE delivery = ? GROUP BY ALL`, seq); err != nil {
-			return nil, err
-		}
-	}
 	for k, n := range pd.events {
 		changes = append(changes, change{class: k.class, day: k.day, events: n})
 	}
 	return changes, s.writeDelivery(p.Delivery, p.Enrichment, query.StateLoaded, pd.sum)
+}
+
+// recount reads from the table what a delivery brings.
+func (s *Store) recount(seq uint32, pd *pending) error {
+	if err := s.ev.flush(); err != nil {
+		return err
+	}
+	clear(pd.events)
+	if err := s.w.each(func(r *rows) {
+		pd.events[dayClass{event.Day(at[int32](r, 1)), event.Class(at[uint8](r, 0))}] = at[int64](r, 2)
+	}, `SELECT class, `+dayOfTime+` AS d, count(*) FROM event WHERE delivery = ? GROUP BY ALL`, seq); err != nil {
+		return err
+	}
+	cands, err := s.readCandidates(s.gen.Load(), fmt.Sprintf("delivery = %d", seq))
+	pd.cands = cands
+	return err
 }
 
 func (s *Store) writeDelivery(d *query.Delivery, enrichment uint32, state query.State, n partCounts) error {
