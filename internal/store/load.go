@@ -30,9 +30,10 @@ type pending struct {
 	cands  []sighting
 	have   idSet // of cands, where the delivery has several parts
 	events map[dayClass]int64
+	match  map[dayStanding]int64 // events that a standing question counts
 	sum    partCounts
 	counts int  // parts in sum
-	resume bool // cands and events do not hold all that is in the table: it is read from there
+	resume bool // cands, events and match do not hold all that is in the table: it is read from there
 }
 
 type dayClass struct {
@@ -122,7 +123,7 @@ func (s *Store) LoadFrom(_ context.Context, next func() *Part) (err error) {
 	}
 	s.hide()
 	s.mix()
-	s.marg.apply(changes)
+	s.marg.apply(s.standing.take(changes))
 	s.evict()
 	return nil
 }
@@ -222,6 +223,9 @@ func (s *Store) loadPart(p *Part) (*loadRow, error) {
 			row.n.outside++
 		}
 		pd.events[dayClass{c.day, c.class}]++
+		if qs := s.standing.of[c.class]; len(qs) > 0 {
+			s.matchEvent(pd, qs, &c)
+		}
 		s.stored[c.day]++
 		s.putEvent(e, n, c)
 		if s.ev.err != nil {
@@ -287,6 +291,9 @@ func (s *Store) finish(p *Part, changes []change) ([]change, error) {
 	for k, n := range pd.events {
 		changes = append(changes, change{class: k.class, day: k.day, events: n})
 	}
+	for k, n := range pd.match {
+		s.standing.add(k.of, k.day, never, stood{events: n})
+	}
 	return changes, s.writeDelivery(p.Delivery, p.Enrichment, query.StateLoaded, pd.sum)
 }
 
@@ -301,8 +308,12 @@ func (s *Store) recount(seq uint32, pd *pending) error {
 	}, `SELECT class, `+dayOfTime+` AS d, count(*) FROM event WHERE delivery = ? GROUP BY ALL`, seq); err != nil {
 		return err
 	}
-	cands, err := s.readCandidates(s.gen.Load(), fmt.Sprintf("delivery = %d", seq))
-	pd.cands = cands
+	where := fmt.Sprintf("delivery = %d", seq)
+	var err error
+	if pd.match, err = s.matchEvents(s.gen.Load(), s.standing.list, where); err != nil {
+		return err
+	}
+	pd.cands, err = s.readCandidates(s.gen.Load(), where)
 	return err
 }
 

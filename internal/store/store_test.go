@@ -123,7 +123,7 @@ func questions(t *testing.T, s *Store, scope policy.Scope) map[string]any {
 				}
 				got, err := s.Count(ctx, scope, q)
 				if err != nil || !reflect.DeepEqual(got, raw) {
-					t.Fatalf("%s: %+v by %s, %+v from rows (%v)", key, got, plan(scope, q, query.DimNone), raw, err)
+					t.Fatalf("%s: %+v by %s, %+v from rows (%v)", key, got, s.plan(scope, q, query.DimNone), raw, err)
 				}
 				out[key] = got
 				if i != 0 && i != 4 {
