@@ -17,7 +17,9 @@ import (
 
 	"tocsin/internal/archive"
 	"tocsin/internal/decode"
+	"tocsin/internal/figure"
 	"tocsin/internal/intake"
+	"tocsin/internal/query"
 	"tocsin/internal/registry"
 	"tocsin/internal/store"
 )
@@ -160,7 +162,8 @@ func registryLine(l *archive.Line) registry.Line {
 // openStore opens the store; one that is damaged is put aside first, and
 // loaded again from the archive.
 func (a *App) openStore(ctx context.Context) error {
-	st, err := store.Open(ctx, a.log, a.cfg.Store, store.Deps{Clock: a.clock, Hook: a.hook})
+	deps := store.Deps{Clock: a.clock, Hook: a.hook, Standing: a.standing()}
+	st, err := store.Open(ctx, a.log, a.cfg.Store, deps)
 	if errors.Is(err, store.ErrDamaged) {
 		file := store.File(a.cfg.Store.Dir)
 		aside := fmt.Sprintf("%s.damaged-%s", file, a.clock().UTC().Format("20060102T150405"))
@@ -169,13 +172,31 @@ func (a *App) openStore(ctx context.Context) error {
 			return fmt.Errorf("put the damaged store aside: %w", err)
 		}
 		_ = os.Remove(file + ".wal")
-		st, err = store.Open(ctx, a.log, a.cfg.Store, store.Deps{Clock: a.clock, Hook: a.hook})
+		st, err = store.Open(ctx, a.log, a.cfg.Store, deps)
 	}
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
 	a.st = st
 	return nil
+}
+
+// standing returns the questions whose answers the store keeps.
+func (a *App) standing() []query.Count {
+	home, _ := a.reg.Home()
+	return figure.Standing(home)
+}
+
+// stand tells the store that the questions may be others.
+func (a *App) stand(ctx context.Context) {
+	a.swap.RLock()
+	defer a.swap.RUnlock()
+	if a.st == nil { // it is told when it is opened
+		return
+	}
+	if err := a.st.Stand(a.standing()); err != nil {
+		a.log.LogAttrs(ctx, slog.LevelError, "the overview's figures are counted anew each time, until the store is opened again", slog.Any("error", err))
+	}
 }
 
 // with runs f with the store, which stays open meanwhile.

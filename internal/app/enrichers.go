@@ -195,5 +195,9 @@ func (a *App) journal(ctx context.Context, by string, kind archive.Kind, content
 	if err != nil {
 		return err
 	}
-	return a.reg.Apply(registryLine(&ls[0]))
+	if err := a.reg.Apply(registryLine(&ls[0])); err != nil || kind != archive.KindConfig {
+		return err
+	}
+	a.stand(ctx)
+	return nil
 }

@@ -98,18 +98,25 @@ func writeHeap(file string) error {
 	return errors.Join(pprof.WriteHeapProfile(f), f.Close())
 }
 
-// evaluation is a figure's times.
+// evaluation is a figure's times, and how often it was another one than in the
+// round before.
 type evaluation struct {
-	ms   []float64
-	last figure.Figure
+	ms      []float64
+	last    figure.Figure
+	changes int
 }
 
-// maxAsking bounds the time that figures are asked for while loading goes on.
-const maxAsking = 90 * time.Second
+// Figures are asked for in rounds, at an even pace; where a round takes longer
+// than that, the next one follows at once.
+const (
+	pause     = 50 * time.Millisecond
+	maxAsking = 4 * time.Minute // then five rounds are enough
+)
 
 // figures times every figure of the overview over all days that long has
-// loaded, while another feed's day is being loaded, and compares it with the
-// same figure counted from the rows.
+// loaded, while reports of all kinds are being loaded, some of them for those
+// days, so that every figure changes all the time. Then it compares each with
+// the same figure counted from the rows.
 func figures(ctx context.Context, b *bench, m *machine) error {
 	from := event.DayFrom(day(0))
 	p := figure.Params{Period: query.Period{From: from, To: from + days - 1}, Home: sim.Home}
@@ -121,39 +128,19 @@ func figures(ctx context.Context, b *bench, m *machine) error {
 	defer halt()
 	var wg sync.WaitGroup
 	var failed error
+	begun := time.Now()
 	wg.Go(func() {
 		var gen meter
-		more := sim.Sinkhole(sim.SinkholeConfig{Seed: 1, From: day(days), Rows: b.cfg.delta, PerDay: max(b.cfg.rows/days, b.cfg.delta)})
-		if err := m.feed(load, metered(&gen, more)); err != nil && load.Err() == nil {
+		if err := m.feed(load, metered(&gen, b.late())); err != nil && load.Err() == nil {
 			failed = err
 		}
 	})
-	begun := time.Now()
-	times := make([]evaluation, len(figure.Definitions))
-	overview := []float64{}
-	for i := range b.cfg.evals {
-		sum := 0.0
-		for j := range figure.Definitions {
-			at := time.Now()
-			f, err := m.Figure(ctx, policy.Local(), figure.Definitions[j].ID, p)
-			if err != nil {
-				halt()
-				wg.Wait()
-				return err
-			}
-			ms := time.Since(at).Seconds() * 1000
-			sum += ms
-			times[j].ms, times[j].last = append(times[j].ms, ms), f
-		}
-		if overview = append(overview, sum); i >= 4 && time.Since(begun) > maxAsking {
-			break
-		}
-	}
+	times, overview, err := ask(ctx, b, m, p)
 	took := time.Since(begun).Seconds()
-	after, err := m.events()
+	after, e := m.events()
 	halt()
 	wg.Wait()
-	if err := errors.Join(err, failed); err != nil {
+	if err := errors.Join(err, e, failed); err != nil {
 		return err
 	}
 	b.print("figure.evaluations", float64(len(overview)), "each")
@@ -168,6 +155,12 @@ func figures(ctx context.Context, b *bench, m *machine) error {
 		name := "figure." + def.ID
 		b.print(name+".p50", quantile(t.ms, 0.5), "ms")
 		b.print(name+".p95", quantile(t.ms, 0.95), "ms")
+		b.print(name+".max", quantile(t.ms, 1), "ms")
+		b.print(name+".changes", float64(t.changes), "evaluations")
+		now, err := m.Figure(ctx, policy.Local(), def.ID, p)
+		if err != nil {
+			return err
+		}
 		at := time.Now()
 		raw, err := figure.Evaluate(ctx, rawCounts{m.App}, policy.Local(), def, p)
 		if err != nil {
@@ -176,7 +169,7 @@ func figures(ctx context.Context, b *bench, m *machine) error {
 		ms := time.Since(at).Seconds() * 1000
 		b.print(name+".raw", ms, "ms")
 		b.print(name+".raw_to_p95", ms/quantile(t.ms, 0.95), "ratio")
-		same, err := equal(t.last, raw)
+		same, err := equal(now, raw)
 		if err != nil {
 			return err
 		}
@@ -193,6 +186,44 @@ func figures(ctx context.Context, b *bench, m *machine) error {
 		b.print("figure.infected-addresses.by_"+string(by), time.Since(at).Seconds()*1000, "ms")
 	}
 	return nil
+}
+
+// ask evaluates all figures in turns, and gives the times of each and of the
+// rounds.
+func ask(ctx context.Context, b *bench, m *machine, p figure.Params) (times []evaluation, overview []float64, err error) {
+	begun := time.Now()
+	times = make([]evaluation, len(figure.Definitions))
+	for i := 0; i < b.cfg.evals || time.Since(begun) < b.cfg.asking; i++ {
+		round, sum := time.Now(), 0.0
+		for j := range figure.Definitions {
+			at := time.Now()
+			f, err := m.Figure(ctx, policy.Local(), figure.Definitions[j].ID, p)
+			if err != nil {
+				return nil, nil, err
+			}
+			ms := time.Since(at).Seconds() * 1000
+			sum += ms
+			t := &times[j]
+			same, err := equal(t.last, f)
+			if err != nil {
+				return nil, nil, err
+			}
+			if i > 0 && same != 1 {
+				t.changes++
+			}
+			t.ms, t.last = append(t.ms, ms), f
+		}
+		overview = append(overview, sum)
+		if i >= 4 && time.Since(begun) > maxAsking {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, context.Cause(ctx)
+		case <-time.After(time.Until(round.Add(pause))):
+		}
+	}
+	return times, overview, nil
 }
 
 // equal is 1 if two figures are the same to the byte.

@@ -28,28 +28,30 @@ import (
 
 // config says how much is measured.
 type config struct {
-	rows    int    // of the long load
-	road    int    // of one run of the road
-	runs    int    // of the road, of which the median counts
-	bulk    int    // of the one large delivery
-	delta   int    // of a delivery
-	probes  int    // deliveries whose way into a figure is timed
-	evals   int    // evaluations of each figure while loading goes on
-	pace    int    // rows a second of the other feed
-	only    string // sections, separated by commas; "" for all
-	dir     string // for temporary data; "" for the system's
-	memory  int    // MiB that DuckDB may use; 0 for the program's default
-	profile string // file for the CPU profile; "" for none
+	rows    int           // of the long load
+	road    int           // of one run of the road
+	runs    int           // of the road, of which the median counts
+	bulk    int           // of the one large delivery
+	delta   int           // of a delivery
+	probes  int           // deliveries whose way into a figure is timed
+	evals   int           // rounds in which each figure is evaluated while loading goes on, at least
+	pace    int           // rows a second of the other feed
+	asking  time.Duration // that the rounds take, at least
+	only    string        // sections, separated by commas; "" for all
+	dir     string        // for temporary data; "" for the system's
+	memory  int           // MiB that DuckDB may use; 0 for the program's default
+	profile string        // file for the CPU profile; "" for none
 }
 
 func defaultConfig() config {
-	return config{rows: 20_000_000, road: 1_000_000, runs: 5, bulk: 1_000_000, delta: 10_000, probes: 100, evals: 60, pace: 100_000}
+	return config{rows: 20_000_000, road: 1_000_000, runs: 5, bulk: 1_000_000, delta: 10_000, probes: 100, evals: 200, asking: 20 * time.Second, pace: 100_000}
 }
 
 // quick shrinks everything to seconds: it proves that the measurements work
 // and says nothing of speed.
 func (c *config) quick() {
 	c.rows, c.road, c.runs, c.bulk, c.delta, c.probes, c.evals, c.pace = 20_000, 4_000, 1, 20_000, 1_000, 3, 3, 5_000
+	c.asking = time.Second
 }
 
 // section is one measurement; it prints its lines.
@@ -114,7 +116,7 @@ func main() {
 	flag.StringVar(&cfg.dir, "dir", "", "folder for temporary data (several GB)")
 	flag.StringVar(&cfg.profile, "profile", "", "write the CPU profile of section stages to this file, and what the heap holds after section long to FILE.heap")
 	quick := flag.Bool("quick", false, "small sizes: shows that the measurements work, not how fast anything is")
-	flag.IntVar(&cfg.evals, "evaluations", cfg.evals, "times that each figure is asked for while loading goes on")
+	flag.IntVar(&cfg.evals, "evaluations", cfg.evals, "rounds in which each figure is asked for while loading goes on, at least")
 	flag.IntVar(&cfg.probes, "probes", cfg.probes, "deliveries whose way into a figure is timed")
 	flag.IntVar(&cfg.memory, "store-memory", 0, "MiB that DuckDB may use for its buffers, instead of the program's default")
 	limit := flag.Duration("limit", 40*time.Minute, "give up after this long")

@@ -135,8 +135,12 @@ func (m *machine) feed(ctx context.Context, deliveries iter.Seq[sim.Delivery]) e
 func day(n int) time.Time { return firstDay.AddDate(0, 0, n) }
 
 // country returns one day of the simulated country: reports of all kinds.
-func (b *bench) country(n int) (*sim.Country, error) {
-	return sim.New(sim.Config{Seed: 1, From: day(n), To: day(n), Rows: max(b.cfg.rows/days/50, 100)})
+func (b *bench) country(n int) (*sim.Country, error) { return b.another(1, n) }
+
+// another returns the day as another seed has it: other reports from the same
+// networks.
+func (b *bench) another(seed uint64, n int) (*sim.Country, error) {
+	return sim.New(sim.Config{Seed: seed, From: day(n), To: day(n), Rows: max(b.cfg.rows/days/50, 100)})
 }
 
 // mixed yields one day of the sinkhole, with the country's reports of that day
@@ -167,6 +171,43 @@ func (b *bench) mixed(n int) (iter.Seq[sim.Delivery], error) {
 			}
 		}
 	}, nil
+}
+
+// late yields reports of all kinds without end: of the days of the long load
+// again, as when a feed sends them late or a second time with other rows, and of
+// the days after those. A delivery of the sinkhole follows on each day of them.
+func (b *bench) late() iter.Seq[sim.Delivery] {
+	rows := max(b.cfg.rows/days, b.cfg.delta)
+	return func(yield func(sim.Delivery) bool) {
+		next, stop := iter.Pull(sim.Sinkhole(sim.SinkholeConfig{Seed: 1, From: day(days), Rows: b.cfg.delta, PerDay: rows}))
+		defer stop()
+		for k := 0; ; k++ {
+			seed := uint64(2 + k)
+			again := k * 7 % days
+			for _, x := range []int{again, again + 1, days + k} {
+				c, err := b.another(seed, x)
+				if err != nil { // beyond the calendar
+					return
+				}
+				for d := range c.Deliveries() {
+					if !yield(d) {
+						return
+					}
+				}
+				if x != again {
+					if d, ok := next(); ok && !yield(d) {
+						return
+					}
+					continue
+				}
+				for d := range sim.Sinkhole(sim.SinkholeConfig{Seed: seed, From: day(x), Total: b.cfg.delta, Rows: b.cfg.delta, PerDay: rows}) {
+					if !yield(d) { // the same addresses, in other events
+						return
+					}
+				}
+			}
+		}
+	}
 }
 
 // meter tells what making the reports costs, so that it can be subtracted.

@@ -120,7 +120,7 @@ func (s *Store) check(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.readTotals(ctx)
+	return s.readTotals(ctx, s.gen.Load())
 }
 
 // forget takes the events of deliveries out, so that they can be loaded again.
@@ -168,8 +168,8 @@ func (s *Store) notHidden() string {
 const dayOfTime = `(epoch(time)::BIGINT // 86400)::INTEGER`
 
 // readTotals fills the marginals, the days' totals and the assets' newest days
-// from the tables.
-func (s *Store) readTotals(context.Context) error {
+// from the tables, and lets figures use the generation.
+func (s *Store) readTotals(_ context.Context, gen uint32) error {
 	clear(s.stored)
 	if err := s.w.each(func(r *rows) { s.stored[event.Day(at[int32](r, 0))] = at[int64](r, 1) },
 		`SELECT `+dayOfTime+` AS d, count(*) FROM event GROUP BY ALL`); err != nil {
@@ -181,7 +181,6 @@ func (s *Store) readTotals(context.Context) error {
 	}, `SELECT class, `+dayOfTime+` AS d, count(*) FROM event WHERE `+s.notHidden()+` GROUP BY ALL`); err != nil {
 		return err
 	}
-	gen := s.gen.Load()
 	if err := s.w.each(func(r *rows) {
 		n := at[int64](r, 3)
 		changes = append(changes, change{class: event.Class(at[uint8](r, 0)), day: event.Day(at[int32](r, 1)), prev: event.Day(at[int32](r, 2)), assets: n, seen: n})
@@ -200,7 +199,6 @@ func (s *Store) readTotals(context.Context) error {
 	if err := s.w.each(func(r *rows) { s.genEnrichment = at[uint32](r, 0) }, `SELECT enrichment FROM generation WHERE gen = ?`, gen); err != nil {
 		return err
 	}
-	s.mix()
 	fresh := &marginals{}
 	fresh.apply(changes)
 	s.last = [event.Classes]lastDays{}
@@ -212,7 +210,19 @@ func (s *Store) readTotals(context.Context) error {
 	}, `SELECT class, asset, day FROM sighting WHERE gen = ? AND flags & 1 = 1`, gen); err != nil {
 		return err
 	}
-	s.marg.replace(fresh)
+	days, last, err := s.countStanding(gen, s.standing.list)
+	if err != nil {
+		return err
+	}
+	for i, q := range s.standing.list {
+		q.last = last[i]
+	}
+	for _, pd := range s.pending { // they were annotated for another generation
+		pd.resume = true
+	}
+	s.gen.Store(gen)
+	s.marg.replace(fresh, s.standing.list, days)
+	s.mix()
 	return nil
 }
 
@@ -358,11 +368,8 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 			}
 		}
 		from, to := dayBounds(d)
-		var cands []sighting
-		if err := s.w.each(func(r *rows) { cands = append(cands, readSighting(r)) }, fmt.Sprintf(
-			`SELECT DISTINCT %s AS day, feed, class, type, %s, asset_kind, asset, marking, asn, cc, org, sector, region
-			FROM %s WHERE time >= TIMESTAMP '%s' AND time < TIMESTAMP '%s' AND class <> %d AND asset_kind <> 0 AND %s`,
-			dayOfTime, familyColumn, eventSource(gen), from, to, event.ClassOutside, s.notHidden())); err != nil {
+		cands, err := s.readCandidates(gen, fmt.Sprintf("time >= TIMESTAMP '%s' AND time < TIMESTAMP '%s' AND %s", from, to, s.notHidden()))
+		if err != nil {
 			return err
 		}
 		if _, err := s.applySightings(0, gen, cands, nil); err != nil {
@@ -385,12 +392,11 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 	if err := s.w.exec(fmt.Sprintf(`BEGIN; UPDATE meta SET value = '%d' WHERE key = 'generation'; DELETE FROM meta WHERE key = 'dirty'; UPDATE generation SET upto = (SELECT max(seq) FROM delivery) WHERE gen = %d; COMMIT`, gen, old)); err != nil {
 		return err
 	}
-	s.gen.Store(gen)
 	s.dirty = false
 	for _, ds := range s.days {
 		ds.seen, ds.seenOK = seenDay{}, false
 	}
-	if err := s.readTotals(ctx); err != nil {
+	if err := s.readTotals(ctx, gen); err != nil {
 		return err
 	}
 	if annotate != nil {
@@ -402,6 +408,16 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 		}
 	}
 	return nil
+}
+
+// readCandidates reads the sightings that the events which meet the condition
+// make.
+func (s *Store) readCandidates(gen uint32, where string) (cands []sighting, err error) {
+	err = s.w.each(func(r *rows) { cands = append(cands, readSighting(r)) }, fmt.Sprintf(
+		`SELECT DISTINCT %s AS day, feed, class, type, %s, asset_kind, asset, marking, asn, cc, org, sector, region
+		FROM %s WHERE %s AND class <> %d AND asset_kind <> 0 AND asset <> 0`,
+		dayOfTime, familyColumn, eventSource(gen), where, event.ClassOutside))
+	return cands, err
 }
 
 // reannotate writes the annotations of a day's events that differ from those

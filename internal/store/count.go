@@ -143,7 +143,7 @@ func sightingColumn(d dimColumn) string { return d.sighting }
 func eventColumn(d dimColumn) string    { return d.event }
 
 // plan chooses how to answer.
-func plan(scope policy.Scope, q query.Count, by query.Dim) Plan {
+func (s *Store) plan(scope policy.Scope, q query.Count, by query.Dim) Plan {
 	conds := q.Where
 	uses := func(d query.Dim) bool {
 		return by == d || slices.ContainsFunc(conds, func(c query.Cond) bool { return c.Dim == d })
@@ -151,7 +151,7 @@ func plan(scope policy.Scope, q query.Count, by query.Dim) Plan {
 	switch {
 	case uses(query.DimReport):
 		return PlanRaw
-	case scope.All() && len(conds) == 0 && by == query.DimNone && q.Enrichment == 0:
+	case scope.All() && by == query.DimNone && q.Enrichment == 0 && s.marg.keeps(q):
 		return PlanMarginals
 	default:
 		return PlanSightings
@@ -160,17 +160,30 @@ func plan(scope policy.Scope, q query.Count, by query.Dim) Plan {
 
 // Count implements figure.Counts.
 func (s *Store) Count(ctx context.Context, scope policy.Scope, q query.Count) (query.Value, error) {
-	return s.count(ctx, scope, q, plan(scope, q, query.DimNone))
+	p := s.plan(scope, q, query.DimNone)
+	if p == PlanMarginals {
+		if v, ok := s.marg.value(q); ok {
+			return v, nil
+		}
+		p = PlanSightings // it has ceased to be a standing question
+	}
+	return s.count(ctx, scope, q, p)
 }
 
-// CountBy is Count by a given plan; the plans give the same numbers.
+// CountBy is Count by a given plan; the plans give the same numbers. From
+// marginals only a question that is kept can be answered, and for a scope that
+// sees all.
 func (s *Store) CountBy(ctx context.Context, scope policy.Scope, q query.Count, p Plan) (query.Value, error) {
 	return s.count(ctx, scope, q, p)
 }
 
 func (s *Store) count(ctx context.Context, scope policy.Scope, q query.Count, p Plan) (query.Value, error) {
 	if p == PlanMarginals {
-		return s.marg.value(q.Class, q.Period), nil
+		v, ok := s.marg.value(q)
+		if !ok || !scope.All() {
+			return v, fmt.Errorf("the marginals do not have %+v", q)
+		}
+		return v, nil
 	}
 	groups, err := s.groups(ctx, scope, q, query.DimNone, p)
 	if err != nil || len(groups) == 0 {
@@ -181,7 +194,7 @@ func (s *Store) count(ctx context.Context, scope policy.Scope, q query.Count, p 
 
 // Breakdown implements figure.Counts.
 func (s *Store) Breakdown(ctx context.Context, scope policy.Scope, q query.Count, by query.Dim) ([]query.Group, error) {
-	return s.groups(ctx, scope, q, by, plan(scope, q, by))
+	return s.groups(ctx, scope, q, by, s.plan(scope, q, by))
 }
 
 // BreakdownBy is Breakdown by a given plan, which is not PlanMarginals.
@@ -216,7 +229,7 @@ func (s *Store) countGroups(ctx context.Context, scope policy.Scope, q query.Cou
 	}
 	daily, distinct := "", ""
 	if p == PlanRaw {
-		evAssets := evWhere + " AND asset_kind <> 0"
+		evAssets := evWhere + " AND asset_kind <> 0 AND asset <> 0"
 		daily = fmt.Sprintf(`SELECT (%s)::UINTEGER AS g, %s AS d, count(DISTINCT asset) %s GROUP BY ALL`, group(eventColumn), dayOfTime, evAssets)
 		distinct = fmt.Sprintf(`SELECT (%s)::UINTEGER AS g, count(DISTINCT asset) %s GROUP BY ALL`, group(eventColumn), evAssets)
 	} else {

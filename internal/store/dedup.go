@@ -31,12 +31,9 @@ func (s *Store) day(d event.Day) *dayState {
 
 // duplicates says of each event whether its id is stored already or came
 // before in the part. Equal ids have equal times, so a day's ids are all it
-// takes. If the part is in already (skip), nothing is searched.
-func (s *Store) duplicates(p *Part, skip bool) ([]bool, error) {
+// takes.
+func (s *Store) duplicates(p *Part) ([]bool, error) {
 	dup := make([]bool, len(p.Events))
-	if skip {
-		return dup, nil
-	}
 	var missing []event.Day
 	stored := int64(0)
 	cur := never

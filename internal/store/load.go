@@ -30,9 +30,10 @@ type pending struct {
 	cands  []sighting
 	have   idSet // of cands, where the delivery has several parts
 	events map[dayClass]int64
+	match  map[dayStanding]int64 // events that a standing question counts
 	sum    partCounts
 	counts int  // parts in sum
-	resume bool // some parts were in before this process began: events does not hold theirs
+	resume bool // cands, events and match do not hold all that is in the table: it is read from there
 }
 
 type dayClass struct {
@@ -52,7 +53,7 @@ const RowGroup = 122_880
 type loading struct {
 	p     *Part
 	feed  uint32
-	in    bool // it was in before: only its sightings are wanted
+	in    bool // it was in before
 	dup   []bool
 	at    int // the next event
 	n     partCounts
@@ -165,7 +166,7 @@ func (s *Store) LoadFrom(_ context.Context, next func() *Part) (more bool, err e
 	}
 	s.hide(nil, nil)
 	s.mix()
-	s.marg.apply(changes)
+	s.marg.apply(s.standing.take(changes))
 	s.evict()
 	return more, nil
 }
@@ -237,12 +238,14 @@ func (s *Store) begin(p *Part) (*loading, error) {
 	if !ok {
 		return nil, fmt.Errorf("feed name %.60q is longer than %d bytes", p.Delivery.Feed, maxWord)
 	}
-	l := &loading{p: p, feed: feed, multi: !p.Last || p.Index > 0, n: partCounts{received: uint32(p.Rows), quarantined: uint32(len(p.Bad))}}
+	l := &loading{p: p, feed: feed, multi: !p.Last || p.Index > 0}
 	if was, in := s.parts[l.key()]; in {
-		l.in, l.n = true, was
+		l.in, l.n, l.at = true, was, len(p.Events)
+		return l, nil
 	}
+	l.n = partCounts{received: uint32(p.Rows), quarantined: uint32(len(p.Bad))}
 	var err error
-	l.dup, err = s.duplicates(p, l.in)
+	l.dup, err = s.duplicates(p)
 	return l, err
 }
 
@@ -257,21 +260,16 @@ func (s *Store) loadEvents(l *loading, room int) error {
 		e, n := &p.Events[l.at], &p.Notes[l.at]
 		c, bad := s.candidate(e, n, l.feed)
 		if bad != "" {
-			if !l.in {
-				l.n.quarantined++
-				p.Bad = append(p.Bad, query.Quarantined{Row: e.Row, Reason: "vocabulary", Detail: bad})
-			}
-			continue
-		}
-		if c.class != event.ClassOutside && c.kind != event.AssetNone && c.asset != (event.ID{}) {
-			pd.sight(c, l.multi, s.seed)
-		}
-		if l.in {
+			l.n.quarantined++
+			p.Bad = append(p.Bad, query.Quarantined{Row: e.Row, Reason: "vocabulary", Detail: bad})
 			continue
 		}
 		if l.dup[l.at] {
 			l.n.duplicate++
 			continue
+		}
+		if c.class != event.ClassOutside && c.kind != event.AssetNone && c.asset != (event.ID{}) {
+			pd.sight(c, l.multi, s.seed)
 		}
 		l.n.accepted++
 		l.n.ids.Hi ^= e.ID.Hi
@@ -280,6 +278,9 @@ func (s *Store) loadEvents(l *loading, room int) error {
 			l.n.outside++
 		}
 		pd.events[dayClass{c.day, c.class}]++
+		if qs := s.standing.of[c.class]; len(qs) > 0 {
+			s.matchEvent(pd, qs, &c)
+		}
 		s.stored[c.day]++
 		s.putEvent(e, n, c)
 		if s.ev.err != nil {
@@ -320,10 +321,10 @@ func (pd *pending) add(n partCounts) {
 	pd.sum.outside += n.outside
 }
 
-// sight keeps a candidate until the delivery is complete. Duplicates of other
-// deliveries are kept too: theirs may not be complete yet. The candidates of a
+// sight keeps a candidate until the delivery is complete. The candidates of a
 // delivery of several parts are kept once each, so that its memory is bounded
-// by what is distinct in it.
+// by what is distinct in it. A duplicate is none: its event may have been
+// annotated with another version, and counts as it stands in the table.
 func (pd *pending) sight(c sighting, multi bool, seed uint64) {
 	if multi {
 		k := c.key(seed, keyWhole)
@@ -341,6 +342,11 @@ func (pd *pending) sight(c sighting, multi bool, seed uint64) {
 func (s *Store) finish(p *Part, changes []change) ([]change, error) {
 	seq := p.Delivery.Seq
 	pd := s.pending[seq]
+	if pd.resume {
+		if err := s.recount(seq, pd); err != nil {
+			return nil, err
+		}
+	}
 	changes, err := s.applySightings(seq, s.gen.Load(), pd.cands, changes)
 	if err != nil {
 		return nil, err
@@ -349,21 +355,33 @@ func (s *Store) finish(p *Part, changes []change) ([]change, error) {
 		s.spare = pd.cands[:0]
 	}
 	pd.cands, pd.have = nil, idSet{}
-	if pd.resume {
-		if err := s.ev.flush(); err != nil {
-			return nil, err
-		}
-		clear(pd.events)
-		if err := s.w.each(func(r *rows) {
-			pd.events[dayClass{event.Day(at[int32](r, 1)), event.Class(at[uint8](r, 0))}] = at[int64](r, 2)
-		}, `SELECT class, `+dayOfTime+` AS d, count(*) FROM event WHERE delivery = ? GROUP BY ALL`, seq); err != nil {
-			return nil, err
-		}
-	}
 	for k, n := range pd.events {
 		changes = append(changes, change{class: k.class, day: k.day, events: n})
 	}
+	for k, n := range pd.match {
+		s.standing.add(k.of, k.day, never, stood{events: n})
+	}
 	return changes, s.writeDelivery(p.Delivery, p.Enrichment, query.StateLoaded, pd.sum)
+}
+
+// recount reads from the table what a delivery brings.
+func (s *Store) recount(seq uint32, pd *pending) error {
+	if err := s.ev.flush(); err != nil {
+		return err
+	}
+	clear(pd.events)
+	if err := s.w.each(func(r *rows) {
+		pd.events[dayClass{event.Day(at[int32](r, 1)), event.Class(at[uint8](r, 0))}] = at[int64](r, 2)
+	}, `SELECT class, `+dayOfTime+` AS d, count(*) FROM event WHERE delivery = ? GROUP BY ALL`, seq); err != nil {
+		return err
+	}
+	where := fmt.Sprintf("delivery = %d", seq)
+	var err error
+	if pd.match, err = s.matchEvents(s.gen.Load(), s.standing.list, where); err != nil {
+		return err
+	}
+	pd.cands, err = s.readCandidates(s.gen.Load(), where)
+	return err
 }
 
 func (s *Store) writeDelivery(d *query.Delivery, enrichment uint32, state query.State, n partCounts) error {

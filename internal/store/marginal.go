@@ -7,22 +7,26 @@ import (
 	"tocsin/internal/query"
 )
 
-// marginals are the totals of every class and day, kept in memory and always
-// equal to what is committed: they answer the unrestricted questions of the
-// overview without a scan.
+// marginals are the totals of every question that is always answered, kept in
+// memory and always equal to what is committed: they answer the overview
+// without a scan. The questions are those of each class without conditions, and
+// the standing ones.
+type marginals struct {
+	mu       sync.RWMutex
+	tick     int64 // rises with every change
+	whole    int64 // the tick at which everything was replaced
+	class    [event.Classes]marginal
+	standing map[string]*standing // by key
+}
+
+// marginal is one question, day by day.
 //
 // The number of distinct assets in any period [a, b] is the number of pairs
 // (asset, day) in it whose asset was last seen before a; so it is enough to
-// know, for each class and day, how many assets were last seen how many days
-// ago.
-type marginals struct {
-	mu    sync.RWMutex
-	tick  int64 // rises with every change
-	whole int64 // the tick at which everything was replaced
-	class [event.Classes]map[event.Day]*dayMarginal
-}
+// know, for each day, how many assets were last seen how many days ago.
+type marginal map[event.Day]*dayMarginal
 
-// dayMarginal is one class on one day.
+// dayMarginal is one question on one day.
 type dayMarginal struct {
 	assets int64   // distinct assets
 	events int64   // events of loaded deliveries
@@ -34,6 +38,7 @@ type dayMarginal struct {
 // change is a difference of the marginals, gathered while a transaction is
 // open and applied when it has been committed.
 type change struct {
+	of                   *standing // nil for the class itself
 	class                event.Class
 	day, prev            event.Day
 	assets, events, seen int64 // seen: weight of the pair (day, prev)
@@ -43,42 +48,64 @@ func (m *marginals) apply(changes []change) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.tick++
-	for _, c := range changes {
-		days := m.class[c.class]
-		if days == nil {
-			days = map[event.Day]*dayMarginal{}
-			m.class[c.class] = days
+	for i := range changes {
+		c := &changes[i]
+		if c.of != nil {
+			c.of.days.add(c, m.tick)
+		} else {
+			m.class[c.class].add(c, m.tick)
 		}
-		d := days[c.day]
-		if d == nil {
-			d = &dayMarginal{}
-			days[c.day] = d
-		}
-		d.tick = m.tick
-		d.assets += c.assets
-		d.events += c.events
-		if c.seen == 0 {
-			continue
-		}
-		if c.prev == never {
-			d.first += c.seen
-			continue
-		}
-		g := int(c.day - c.prev)
-		for len(d.gaps) < g {
-			d.gaps = append(d.gaps, 0)
-		}
-		d.gaps[g-1] += c.seen
 	}
 }
 
-// value returns the class's numbers for the period.
-func (m *marginals) value(c event.Class, p query.Period) query.Value {
-	v := query.Value{Daily: make([]int64, p.Days()), DailyEvents: make([]int64, p.Days())}
+func (m *marginal) add(c *change, tick int64) {
+	if *m == nil {
+		*m = marginal{}
+	}
+	d := (*m)[c.day]
+	if d == nil {
+		d = &dayMarginal{}
+		(*m)[c.day] = d
+	}
+	d.tick = tick
+	d.assets += c.assets
+	d.events += c.events
+	if c.seen == 0 {
+		return
+	}
+	if c.prev == never {
+		d.first += c.seen
+		return
+	}
+	g := int(c.day - c.prev)
+	for len(d.gaps) < g {
+		d.gaps = append(d.gaps, 0)
+	}
+	d.gaps[g-1] += c.seen
+}
+
+// value returns the numbers of a question, if they are kept.
+func (m *marginals) value(q query.Count) (v query.Value, ok bool) {
+	key := ""
+	if len(q.Where) > 0 {
+		key = standingKey(q.Class, q.Where)
+	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
+	if key == "" {
+		return m.class[q.Class].value(q.Period), true
+	}
+	s := m.standing[key]
+	if s == nil {
+		return v, false
+	}
+	return s.days.value(q.Period), true
+}
+
+func (m marginal) value(p query.Period) query.Value {
+	v := query.Value{Daily: make([]int64, p.Days()), DailyEvents: make([]int64, p.Days())}
 	for i := range v.Daily {
-		d := m.class[c][p.From+event.Day(i)]
+		d := m[p.From+event.Day(i)]
 		if d == nil {
 			continue
 		}
@@ -124,11 +151,13 @@ func (m *marginals) assets(d event.Day) (n int64) {
 	return n
 }
 
-// replace takes over another's numbers.
-func (m *marginals) replace(o *marginals) {
+// replace takes over another's numbers of the classes, and new ones of the
+// standing questions.
+func (m *marginals) replace(o *marginals, list []*standing, days []marginal) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.class = o.class
+	m.stand(list, days)
 	m.tick++
 	m.whole = m.tick
 }

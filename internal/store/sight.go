@@ -52,6 +52,9 @@ func (s *Store) applySightings(seq, gen uint32, cands []sighting, changes []chan
 	if err != nil {
 		return nil, err
 	}
+	if err := s.stand(gen, fresh); err != nil {
+		return nil, err
+	}
 	var ids event.ID
 	for i := range fresh {
 		c := &fresh[i]

@@ -46,6 +46,8 @@ func DefaultConfig(dir string) Config {
 type Deps struct {
 	Clock func() time.Time // for the time of arrival of nothing but log lines and generations
 	Hook  func(string)     // called before and after each commit; nil for none
+	// Standing are questions whose answers are kept; see [Store.Stand].
+	Standing []query.Count
 }
 
 // ErrDamaged is returned when the database cannot be trusted: make it again
@@ -81,6 +83,7 @@ type Store struct {
 	cut      *loading               // the part that the last transaction had no room for to its end
 	parts    map[partKey]partCounts // of deliveries that are not complete
 	complete deliverySet            // deliveries with nothing left to load
+	standing standings
 	cols     termCache
 	row      [evText]uint32 // the words of the row at hand, by column
 	text     []byte         // its text
@@ -147,6 +150,11 @@ func Open(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (*Store,
 		s.hook = func(string) {}
 	}
 	s.hidden.Store([]uint32(nil))
+	if s.standing.list, err = standingOf(deps.Standing, nil); err != nil {
+		s.Close()
+		return nil, err
+	}
+	s.standing.index()
 	if err := s.start(ctx, fresh); err != nil {
 		s.Close()
 		return nil, err

@@ -129,7 +129,7 @@ func questions(t *testing.T, s *Store, scope policy.Scope) map[string]any {
 				}
 				got, err := s.Count(ctx, scope, q)
 				if err != nil || !reflect.DeepEqual(got, raw) {
-					t.Fatalf("%s: %+v by %s, %+v from rows (%v)", key, got, plan(scope, q, query.DimNone), raw, err)
+					t.Fatalf("%s: %+v by %s, %+v from rows (%v)", key, got, s.plan(scope, q, query.DimNone), raw, err)
 				}
 				out[key] = got
 				if i != 0 && i != 4 {
@@ -383,4 +383,32 @@ func TestEvents(t *testing.T) {
 	if total, _ := s.Totals(); int64(n) != total {
 		t.Errorf("%d of %d events in sequence", n, total)
 	}
+}
+
+// TestDuplicateAnnotations loads an event, and again under other reference
+// data: what counts is the row that is in the table.
+func TestDuplicateAnnotations(t *testing.T) {
+	w := world{rand.New(rand.NewPCG(9, 10))}
+	s := open(t, t.TempDir())
+	defer s.Close()
+	first := w.parts(1, "a", 2, 60)
+	load := func(parts ...*Part) {
+		t.Helper()
+		for _, p := range parts {
+			if err := s.Load(t.Context(), clone(p)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	load(first...)
+	again := w.parts(2, "a", 2, 0)
+	for i, p := range again {
+		p.Enrichment, p.Rows, p.Bad = 2, len(first[i].Events), nil
+		p.Events, p.Notes = slices.Clone(first[i].Events), slices.Clone(first[i].Notes)
+		for j := range p.Events {
+			p.Events[j].Delivery, p.Notes[j].ASN, p.Notes[j].Organisation = 2, 64501, "another"
+		}
+	}
+	load(again...)
+	questions(t, s, policy.Local())
 }
