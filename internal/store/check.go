@@ -164,8 +164,9 @@ func (s *Store) notHidden() string {
 	return "delivery NOT IN (" + strings.Join(words, ",") + ")"
 }
 
-// dayOfTime is the SQL of an event's day.
-const dayOfTime = `(epoch(time)::BIGINT // 86400)::INTEGER`
+// dayOfTime is the SQL of an event's day. In whole microseconds: seconds with a
+// fraction would be rounded, those of the last half second into the next day.
+const dayOfTime = `(epoch_us(time) // 86400000000)::INTEGER`
 
 // readTotals fills the marginals, the days' totals and the assets' newest days
 // from the tables, and lets figures use the generation.
@@ -201,12 +202,10 @@ func (s *Store) readTotals(_ context.Context, gen uint32) error {
 	}
 	fresh := &marginals{}
 	fresh.apply(changes)
-	s.last = [event.Classes]lastDays{}
+	s.last = [event.Classes]histories{}
 	if err := s.w.each(func(r *rows) {
 		c, a, d := at[uint8](r, 0), r.id(1), event.Day(at[int32](r, 2))
-		if l := s.last[c].get(a); l == never || l < d {
-			s.last[c].set(a, d)
-		}
+		s.last[c].mark(a, d)
 	}, `SELECT class, asset, day FROM sighting WHERE gen = ? AND flags & 1 = 1`, gen); err != nil {
 		return err
 	}
@@ -352,7 +351,7 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 	for _, ds := range s.days {
 		ds.seen, ds.seenOK = seenDay{}, false
 	}
-	s.last = [event.Classes]lastDays{}
+	s.last = [event.Classes]histories{}
 	days := slices.Sorted(maps.Keys(s.stored))
 	for i, d := range days {
 		if err := ctx.Err(); err != nil {

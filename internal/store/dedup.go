@@ -2,16 +2,21 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"tocsin/internal/event"
 )
 
-// The bounds up to which the ids of days are read into memory; beyond them the
-// table is searched for the part's ids.
+// A day that is not in memory is read whole where that costs little, or where
+// it is asked for again and again and there is room for it; otherwise the table
+// is searched for what is wanted alone.
 const (
-	maxDaysRead = 32
-	maxRowsRead = 4 << 20
+	maxDaysRead = 32 // days that are read at a time
+	cheapShare  = 4  // rows that are read for each that is wanted
+	patience    = 3  // searches before a day is read
+	restTicks   = 64 // transactions after which a day gives way to others
+	dayBytes    = 64 // of memory for each row of a day that is read
 )
 
 // day returns the state of a day, made if it is not in memory.
@@ -29,45 +34,68 @@ func (s *Store) day(d event.Day) *dayState {
 	return ds
 }
 
+// whole reports whether a day of which rows are stored is to be read whole for
+// the sake of some that are wanted. Missed counts how often it was not.
+func (s *Store) whole(rows, wanted int64, missed *int) bool {
+	if rows <= s.cfg.CheapDay+cheapShare*wanted {
+		return true
+	}
+	if *missed++; *missed <= patience {
+		return false
+	}
+	busy := 0
+	for _, ds := range s.days {
+		if s.tick-ds.used < restTicks {
+			busy += ds.bytes()
+		}
+	}
+	return int64(busy)+rows*dayBytes <= int64(s.cfg.Recent)
+}
+
 // duplicates says of each event whether its id is stored already or came
 // before in the part. Equal ids have equal times, so a day's ids are all it
 // takes.
 func (s *Store) duplicates(p *Part) ([]bool, error) {
 	dup := make([]bool, len(p.Events))
-	var missing []event.Day
-	stored := int64(0)
+	missing := map[event.Day]int64(nil) // days not in memory, with the part's events on them
 	cur := never
 	for i := range p.Events {
 		d := p.Events[i].Day()
-		if d == cur {
-			continue
-		}
-		cur = d
-		if ds := s.day(d); !ds.idsOK {
-			if s.stored[d] == 0 {
+		if d != cur {
+			cur = d
+			if ds := s.day(d); !ds.idsOK && s.stored[d] == 0 {
 				ds.idsOK = true
-			} else if !slices.Contains(missing, d) && len(missing) <= maxDaysRead {
-				missing = append(missing, d)
-				stored += s.stored[d]
 			}
 		}
+		if !s.days[d].idsOK {
+			if missing == nil {
+				missing = map[event.Day]int64{}
+			}
+			missing[d]++
+		}
 	}
-	if len(missing) > maxDaysRead || stored > maxRowsRead {
-		return dup, s.searchDuplicates(p, dup)
-	}
+	var search []event.Day
 	if len(missing) > 0 {
 		if err := s.ev.flush(); err != nil {
 			return nil, err
 		}
-	}
-	for _, d := range missing {
-		ds := s.day(d)
-		from, to := dayBounds(d)
-		if err := s.w.each(func(r *rows) { ds.ids.add(r.id(0)) },
-			fmt.Sprintf(`SELECT id FROM event WHERE time >= TIMESTAMP '%s' AND time < TIMESTAMP '%s'`, from, to)); err != nil {
-			return nil, err
+		for _, d := range slices.Sorted(maps.Keys(missing)) {
+			ds := s.days[d]
+			if len(missing) > maxDaysRead || !s.whole(s.stored[d], missing[d], &ds.missed[0]) {
+				search = append(search, d)
+				continue
+			}
+			from, to := dayBounds(d)
+			if err := s.w.each(func(r *rows) { ds.ids.add(r.id(0)) },
+				fmt.Sprintf(`SELECT id FROM event WHERE time >= TIMESTAMP '%s' AND time < TIMESTAMP '%s'`, from, to)); err != nil {
+				return nil, err
+			}
+			ds.idsOK = true
 		}
-		ds.idsOK = true
+	}
+	have, err := s.searchIDs(p, search)
+	if err != nil {
+		return nil, err
 	}
 	var ds *dayState
 	cur = never
@@ -76,41 +104,44 @@ func (s *Store) duplicates(p *Part) ([]bool, error) {
 		if d := e.Day(); d != cur {
 			cur, ds = d, s.days[d]
 		}
-		dup[i] = !ds.ids.add(e.ID)
+		if ds.idsOK {
+			dup[i] = !ds.ids.add(e.ID)
+		} else {
+			dup[i] = !have.add(e.ID)
+		}
 	}
 	return dup, nil
 }
 
-// searchDuplicates finds the part's ids in the table itself. Days that are in
-// memory keep their sets true.
-func (s *Store) searchDuplicates(p *Part, dup []bool) error {
-	lo, hi := p.Events[0].Day(), p.Events[0].Day()
-	ids := make([]event.ID, len(p.Events))
+// searchIDs returns those of the part's ids that the table has on the days,
+// which are sorted.
+func (s *Store) searchIDs(p *Part, days []event.Day) (have idSet, err error) {
+	if len(days) == 0 {
+		return have, nil
+	}
+	var ids []event.ID
 	for i := range p.Events {
-		ids[i] = p.Events[i].ID
-		lo, hi = min(lo, p.Events[i].Day()), max(hi, p.Events[i].Day())
-	}
-	if err := s.ask(ids, nil, nil); err != nil {
-		return err
-	}
-	if err := s.ev.flush(); err != nil {
-		return err
-	}
-	var have idSet
-	from, _ := dayBounds(lo)
-	_, to := dayBounds(hi)
-	if err := s.w.each(func(r *rows) { have.add(r.id(0)) },
-		fmt.Sprintf(`SELECT id FROM event SEMI JOIN asked USING (id) WHERE time >= TIMESTAMP '%s' AND time < TIMESTAMP '%s'`, from, to)); err != nil {
-		return err
-	}
-	for i := range p.Events {
-		e := &p.Events[i]
-		dup[i] = !have.add(e.ID)
-		if ds := s.days[e.Day()]; ds.idsOK {
-			ds.ids.add(e.ID)
+		if !s.days[p.Events[i].Day()].idsOK {
+			ids = append(ids, p.Events[i].ID)
 		}
 	}
-	return nil
+	if err := s.ask(ids, nil, nil); err != nil {
+		return have, err
+	}
+	for from := 0; from < len(days); { // each run of days, so that others are not read
+		to := from + 1
+		for to < len(days) && days[to] == days[to-1]+1 {
+			to++
+		}
+		after, _ := dayBounds(days[from])
+		_, before := dayBounds(days[to-1])
+		if err := s.w.each(func(r *rows) { have.add(r.id(0)) },
+			fmt.Sprintf(`SELECT id FROM event SEMI JOIN asked USING (id) WHERE time >= TIMESTAMP '%s' AND time < TIMESTAMP '%s'`, after, before)); err != nil {
+			return have, err
+		}
+		from = to
+	}
+	return have, nil
 }
 
 // ask fills the temporary table that lookups join with; days and classes may
@@ -137,7 +168,7 @@ func (s *Store) ask(ids []event.ID, days []event.Day, classes []event.Class) err
 func (s *Store) evict() {
 	total := 0
 	for _, ds := range s.days {
-		total += ds.ids.bytes() + ds.seen.bytes()
+		total += ds.bytes()
 	}
 	if total <= s.cfg.Recent && len(s.days) < 2000 {
 		return
@@ -156,7 +187,7 @@ func (s *Store) evict() {
 			return
 		}
 		ds := s.days[x.d]
-		total -= ds.ids.bytes() + ds.seen.bytes()
+		total -= ds.bytes()
 		delete(s.days, x.d)
 	}
 }

@@ -121,12 +121,12 @@ func (d *duck) read(ctx context.Context, f func(*conn) error) error {
 			return ctx.Err()
 		}
 	}
+	defer func() { d.pool <- c }()
 	stop := context.AfterFunc(ctx, func() { b.Interrupt(c.c) })
 	err := f(c)
 	if !stop() {
 		err = errors.Join(ctx.Err(), err)
 	}
-	d.pool <- c
 	return err
 }
 

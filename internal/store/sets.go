@@ -72,141 +72,12 @@ func (s *idSet) grow() {
 // bytes is what the set costs.
 func (s *idSet) bytes() int { return len(s.k) * 16 }
 
-// never is the day before all days: the asset was not seen before.
-const never = event.Day(-1 << 31)
-
-// lastDays keeps, for every asset of a class, the newest day it was seen:
-// IPv4 assets in 6 bytes a place, all others in 20. Days are kept as 16 bits
-// from 1970 on, which reach to the year 2149.
-type lastDays struct {
-	v4  map32
-	any map128
-}
-
-func v4Of(k event.ID) (uint32, bool) {
-	return uint32(k.Lo), k.Hi == 0 && k.Lo>>32 == 0xffff
-}
-
-// get returns the newest day, or never.
-func (l *lastDays) get(k event.ID) event.Day {
-	if a, ok := v4Of(k); ok {
-		return l.v4.get(a)
-	}
-	return l.any.get(k)
-}
-
-func (l *lastDays) set(k event.ID, d event.Day) {
-	if a, ok := v4Of(k); ok {
-		l.v4.set(a, d)
-		return
-	}
-	l.any.set(k, d)
-}
-
-// map32 maps addresses to days: open addressing; a day of 0 is an empty place.
-type map32 struct {
-	k []uint32
-	d []uint16
-	n int
-}
-
-func mix32(x uint32) uint32 { x *= 0x9E3779B1; return x ^ x>>15 }
-
-func (m *map32) get(a uint32) event.Day {
-	if len(m.k) == 0 {
-		return never
-	}
-	mask := uint32(len(m.k) - 1)
-	for i := mix32(a) & mask; ; i = (i + 1) & mask {
-		if m.d[i] == 0 {
-			return never
-		}
-		if m.k[i] == a {
-			return event.Day(m.d[i])
-		}
-	}
-}
-
-func (m *map32) set(a uint32, d event.Day) {
-	if m.n*8 >= len(m.k)*7 {
-		k, ds := m.k, m.d
-		size := max(1024, len(k)*2)
-		m.k, m.d, m.n = places[uint32](size), places[uint16](size), 0
-		for i, x := range k {
-			if ds[i] != 0 {
-				m.set(x, event.Day(ds[i]))
-			}
-		}
-	}
-	mask := uint32(len(m.k) - 1)
-	for i := mix32(a) & mask; ; i = (i + 1) & mask {
-		if m.d[i] == 0 {
-			m.n++
-			m.k[i] = a
-		}
-		if m.k[i] == a {
-			m.d[i] = uint16(d)
-			return
-		}
-	}
-}
-
-// map128 is map32 for keys of 128 bits.
-type map128 struct {
-	k []event.ID
-	d []uint16
-	n int
-}
-
-func mixID(x event.ID) uint64 {
-	h := (x.Hi ^ x.Lo*0x9E3779B97F4A7C15) * 0xBF58476D1CE4E5B9
-	return h ^ h>>31
-}
-
-func (m *map128) get(a event.ID) event.Day {
-	if len(m.k) == 0 {
-		return never
-	}
-	mask := uint64(len(m.k) - 1)
-	for i := mixID(a) & mask; ; i = (i + 1) & mask {
-		if m.d[i] == 0 {
-			return never
-		}
-		if m.k[i] == a {
-			return event.Day(m.d[i])
-		}
-	}
-}
-
-func (m *map128) set(a event.ID, d event.Day) {
-	if m.n*8 >= len(m.k)*7 {
-		k, ds := m.k, m.d
-		size := max(1024, len(k)*2)
-		m.k, m.d, m.n = places[event.ID](size), places[uint16](size), 0
-		for i, x := range k {
-			if ds[i] != 0 {
-				m.set(x, event.Day(ds[i]))
-			}
-		}
-	}
-	mask := uint64(len(m.k) - 1)
-	for i := mixID(a) & mask; ; i = (i + 1) & mask {
-		if m.d[i] == 0 {
-			m.n++
-			m.k[i] = a
-		}
-		if m.k[i] == a {
-			m.d[i] = uint16(d)
-			return
-		}
-	}
-}
-
 // seenDay knows the sightings of a day. Most assets are seen in one way only,
 // so each asset of a class has one place that holds the first way; further
 // ways stand in a set of hashes. A sighting then costs one cache miss.
 type seenDay struct {
 	first []firstSeen // open addressing, at most three quarters full
+	mul   [2]uint64   // as in map128
 	n     int
 	more  idSet
 }
@@ -227,6 +98,7 @@ func (t *seenDay) bytes() int { return len(t.first)*40 + t.more.bytes() }
 func (t *seenDay) like(o *seenDay) {
 	if t.first == nil && len(o.first) > 1024 {
 		t.first = places[firstSeen](len(o.first))
+		t.secret()
 	}
 }
 
@@ -238,7 +110,7 @@ func (t *seenDay) add(c *sighting, seed uint64) (flags uint8, fresh bool) {
 	}
 	m := uint64(len(t.first) - 1)
 	rest := c.rest(seed)
-	for i := c.place() & m; ; i = (i + 1) & m {
+	for i := t.place(c.asset, c.class); ; i = (i + 1) & m {
 		f := &t.first[i]
 		if f.asset == (event.ID{}) {
 			*f = firstSeen{c.asset, rest, c.family, c.feed, c.class}
@@ -264,12 +136,13 @@ func (t *seenDay) add(c *sighting, seed uint64) (flags uint8, fresh bool) {
 func (t *seenDay) grow() {
 	old := t.first
 	t.first = places[firstSeen](max(1024, len(old)*2))
+	t.secret()
 	m := uint64(len(t.first) - 1)
 	for _, f := range old {
 		if f.asset == (event.ID{}) {
 			continue
 		}
-		i := placeOf(f.asset, f.class) & m
+		i := t.place(f.asset, f.class)
 		for t.first[i].asset != (event.ID{}) {
 			i = (i + 1) & m
 		}
@@ -277,8 +150,14 @@ func (t *seenDay) grow() {
 	}
 }
 
-func placeOf(a event.ID, c event.Class) uint64 {
-	return mixID(event.ID{Hi: a.Hi ^ uint64(c)<<32, Lo: a.Lo})
+func (t *seenDay) place(a event.ID, c event.Class) uint64 {
+	return place128(event.ID{Hi: a.Hi ^ uint64(c)<<40, Lo: a.Lo}, t.mul, len(t.first))
+}
+
+func (t *seenDay) secret() {
+	if t.mul == [2]uint64{} {
+		t.mul = [2]uint64{seed() | 1, seed() | 1}
+	}
 }
 
 // sighting is a candidate for a row of table sighting. Two that are equal are
@@ -299,9 +178,6 @@ type sighting struct {
 	mark   event.Marking
 	flags  uint8 // set when it is known which
 }
-
-// place spreads assets over a table.
-func (s *sighting) place() uint64 { return placeOf(s.asset, s.class) }
 
 // rest hashes what makes two sightings of an asset in a family by a feed
 // different.

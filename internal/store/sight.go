@@ -1,6 +1,8 @@
 package store
 
 import (
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 
@@ -36,6 +38,7 @@ func (s *Store) applySightings(seq, gen uint32, cands []sighting, changes []chan
 	}
 	fresh := cands[:0]
 	var late []classAsset
+	known := map[classAsset][]event.Day(nil)
 	for i := range cands {
 		c := cands[i]
 		flags, isNew := s.days[c.day].seen.add(&c, s.seed)
@@ -44,12 +47,22 @@ func (s *Store) applySightings(seq, gen uint32, cands []sighting, changes []chan
 		}
 		c.flags = flags
 		fresh = append(fresh, c)
-		if l := s.last[c.class].get(c.asset); l != never && l > c.day {
-			late = append(late, classAsset{c.class, c.asset})
+		if v := s.last[c.class].look(c.asset, c.day); !v.known || v.far {
+			if known == nil {
+				known = map[classAsset][]event.Day{}
+			}
+			ca := classAsset{c.class, c.asset}
+			switch _, asked := known[ca]; {
+			case asked:
+			case v.known:
+				known[ca] = s.last[c.class].days(c.asset)
+			default:
+				known[ca] = nil
+				late = append(late, ca)
+			}
 		}
 	}
-	known, err := s.daysOf(gen, late)
-	if err != nil {
+	if err := s.daysOf(gen, late, known); err != nil {
 		return nil, err
 	}
 	if err := s.stand(gen, fresh); err != nil {
@@ -59,44 +72,26 @@ func (s *Store) applySightings(seq, gen uint32, cands []sighting, changes []chan
 	for i := range fresh {
 		c := &fresh[i]
 		flags, prev := c.flags, never
-		ca := classAsset{c.class, c.asset}
-		if days, isLate := known[ca]; isLate {
-			at, found := slices.BinarySearch(days, c.day)
-			if !found {
-				flags |= firstOfClass
-				if at > 0 {
-					prev = days[at-1]
-				}
-				if at < len(days) { // the next day's previous day is this one now
-					next := days[at]
-					changes = append(changes,
-						change{class: c.class, day: next, prev: prev, seen: -1},
-						change{class: c.class, day: next, prev: c.day, seen: 1})
-					for _, x := range []struct {
-						prev   event.Day
-						weight int64
-					}{{prev, -1}, {c.day, 1}} {
-						w := s.out["reseen"]
-						put(w, 0, gen)
-						put(w, 1, uint8(c.class))
-						put(w, 2, int32(next))
-						put(w, 3, int32(x.prev))
-						put(w, 4, x.weight)
-						w.row()
-					}
-				}
-				known[ca] = slices.Insert(days, at, c.day)
-				if c.day > s.last[c.class].get(c.asset) {
-					s.last[c.class].set(c.asset, c.day)
-				}
+		v := s.last[c.class].look(c.asset, c.day)
+		if known != nil {
+			ca := classAsset{c.class, c.asset}
+			if days, ok := known[ca]; ok {
+				v = among(days, c.day)
+				known[ca] = with(days, c.day)
 			}
-		} else if l := s.last[c.class].get(c.asset); l != c.day {
-			flags |= firstOfClass
-			prev = l
-			s.last[c.class].set(c.asset, c.day)
 		}
-		if flags&firstOfClass != 0 {
-			if n := len(changes); n > 0 && changes[n-1].class == c.class && changes[n-1].day == c.day && changes[n-1].prev == prev && changes[n-1].assets > 0 {
+		if !v.seen {
+			flags |= firstOfClass
+			prev = v.prev
+			s.last[c.class].mark(c.asset, c.day)
+			if v.next != never { // the next day's previous day is this one now
+				changes = append(changes,
+					change{class: c.class, day: v.next, prev: prev, seen: -1},
+					change{class: c.class, day: v.next, prev: c.day, seen: 1})
+				s.putReseen(gen, c.class, v.next, prev, -1)
+				s.putReseen(gen, c.class, v.next, c.day, 1)
+			}
+			if n := len(changes); n > 0 && changes[n-1].of == nil && changes[n-1].class == c.class && changes[n-1].day == c.day && changes[n-1].prev == prev && changes[n-1].assets > 0 {
 				changes[n-1].assets++
 				changes[n-1].seen++
 			} else {
@@ -117,6 +112,37 @@ func (s *Store) applySightings(seq, gen uint32, cands []sighting, changes []chan
 	w.id(3, ids)
 	w.row()
 	return changes, w.err
+}
+
+// among is [history.look] for a sorted list of days.
+func among(days []event.Day, d event.Day) visit {
+	at, found := slices.BinarySearch(days, d)
+	v := visit{known: true, seen: found, prev: never, next: never}
+	if at > 0 {
+		v.prev = days[at-1]
+	}
+	if !found && at < len(days) {
+		v.next = days[at]
+	}
+	return v
+}
+
+// with puts a day into a sorted list.
+func with(days []event.Day, d event.Day) []event.Day {
+	if at, found := slices.BinarySearch(days, d); !found {
+		return slices.Insert(days, at, d)
+	}
+	return days
+}
+
+func (s *Store) putReseen(gen uint32, c event.Class, day, prev event.Day, weight int64) {
+	w := s.out["reseen"]
+	put(w, 0, gen)
+	put(w, 1, uint8(c))
+	put(w, 2, int32(day))
+	put(w, 3, int32(prev))
+	put(w, 4, weight)
+	w.row()
 }
 
 func (s *Store) putSighting(gen uint32, c *sighting, flags uint8, prev event.Day) {
@@ -151,21 +177,34 @@ func readSighting(r *rows) sighting {
 }
 
 // readSeen makes sure that the sets of the candidates' days hold what is
-// stored: whole days, or, where many old days are touched at once, what is
-// stored of the candidates' own assets.
+// stored of the candidates' assets.
 func (s *Store) readSeen(gen uint32, cands []sighting) error {
-	var missing []event.Day
+	if s.fresh {
+		for i := range cands {
+			s.day(cands[i].day).seenOK = true
+		}
+		return nil
+	}
+	missing := map[event.Day]int64(nil) // days not in memory, with the candidates that may be stored
+	may := func(c *sighting) bool {
+		v := s.last[c.class].look(c.asset, c.day)
+		return v.seen || !v.known
+	}
 	cur := never
+	var ds *dayState
 	for i := range cands {
-		if d := cands[i].day; d != cur {
-			cur = d
-			if ds := s.day(d); !ds.seenOK {
-				if s.fresh || s.marg.assets(d) == 0 {
-					ds.seenOK = true
-				} else {
-					missing = append(missing, d)
-				}
+		c := &cands[i]
+		if c.day != cur {
+			cur = c.day
+			if ds = s.day(c.day); !ds.seenOK && s.marg.assets(c.day) == 0 {
+				ds.seenOK = true
 			}
+		}
+		if !ds.seenOK && may(c) {
+			if missing == nil {
+				missing = map[event.Day]int64{}
+			}
+			missing[c.day]++
 		}
 	}
 	if len(missing) == 0 {
@@ -176,56 +215,59 @@ func (s *Store) readSeen(gen uint32, cands []sighting) error {
 	}
 	add := func(r *rows) {
 		c := readSighting(r)
-		ds := s.days[c.day]
-		if ds == nil {
-			return
-		}
-		ds.seen.add(&c, s.seed)
+		s.days[c.day].seen.add(&c, s.seed)
 	}
-	if len(missing) <= maxDaysRead {
-		for _, d := range missing {
-			if err := s.w.each(add, `SELECT `+sightingFields+` FROM sighting WHERE gen = ? AND day = ?`, gen, d); err != nil {
-				return err
-			}
-			s.days[d].seenOK = true
-		}
-		return nil
-	}
-	ids := make([]event.ID, len(cands))
-	days := make([]event.Day, len(cands))
-	for i := range cands {
-		ids[i], days[i] = cands[i].asset, cands[i].day
-	}
-	if err := s.ask(ids, days, nil); err != nil {
-		return err
-	}
-	return s.w.each(add, `SELECT `+sightingFields+` FROM sighting s WHERE gen = ? AND EXISTS (SELECT 1 FROM asked a WHERE a.id = s.asset AND a.day = s.day)`, gen)
-}
-
-// daysOf returns the sorted days on which each of the assets was seen.
-func (s *Store) daysOf(gen uint32, late []classAsset) (map[classAsset][]event.Day, error) {
-	if len(late) == 0 {
-		return nil, nil
-	}
-	if err := s.sg.flush(); err != nil {
-		return nil, err
-	}
-	known := make(map[classAsset][]event.Day, len(late))
-	ids := make([]event.ID, 0, len(late))
-	classes := make([]event.Class, 0, len(late))
-	for _, ca := range late {
-		if _, ok := known[ca]; ok {
+	search := map[event.Day]bool{}
+	for _, d := range slices.Sorted(maps.Keys(missing)) {
+		ds := s.days[d]
+		if len(missing) > maxDaysRead || !s.whole(s.marg.assets(d), missing[d], &ds.missed[1]) {
+			search[d] = true
 			continue
 		}
-		known[ca] = nil
-		ids, classes = append(ids, ca.asset), append(classes, ca.class)
+		if err := s.w.each(add, `SELECT `+sightingFields+` FROM sighting WHERE gen = ? AND day = ?`, gen, d); err != nil {
+			return err
+		}
+		ds.seenOK = true
+	}
+	if len(search) == 0 {
+		return nil
+	}
+	var ids []event.ID
+	var days []event.Day
+	var classes []event.Class
+	for i := range cands {
+		if c := &cands[i]; search[c.day] && may(c) {
+			ids, days, classes = append(ids, c.asset), append(days, c.day), append(classes, c.class)
+		}
+	}
+	if err := s.ask(ids, days, classes); err != nil {
+		return err
+	}
+	return s.w.each(add, fmt.Sprintf(`SELECT %s FROM sighting s WHERE gen = %d AND day BETWEEN %d AND %d AND class IN (%s)
+		AND EXISTS (SELECT 1 FROM asked a WHERE a.id = s.asset AND a.day = s.day AND a.class = s.class)`,
+		sightingFields, gen, slices.Min(days), slices.Max(days), classList(classes)))
+}
+
+// daysOf fills in the sorted days on which each of the assets was seen, for
+// those whose history does not reach so far back in memory.
+func (s *Store) daysOf(gen uint32, late []classAsset, known map[classAsset][]event.Day) error {
+	if len(late) == 0 {
+		return nil
+	}
+	if err := s.sg.flush(); err != nil {
+		return err
+	}
+	ids := make([]event.ID, len(late))
+	classes := make([]event.Class, len(late))
+	for i, ca := range late {
+		ids[i], classes[i] = ca.asset, ca.class
 	}
 	if err := s.ask(ids, nil, classes); err != nil {
-		return nil, err
+		return err
 	}
-	err := s.w.each(func(r *rows) {
+	return s.w.each(func(r *rows) {
 		ca := classAsset{event.Class(at[uint8](r, 0)), r.id(1)}
 		known[ca] = append(known[ca], event.Day(at[int32](r, 2)))
-	}, `SELECT s.class, s.asset, s.day FROM sighting s JOIN asked a ON a.id = s.asset AND a.class = s.class WHERE s.gen = ? AND s.flags & 1 = 1 ORDER BY s.day`, gen)
-	return known, err
+	}, fmt.Sprintf(`SELECT s.class, s.asset, s.day FROM sighting s JOIN asked a ON a.id = s.asset AND a.class = s.class
+		WHERE s.gen = %d AND s.class IN (%s) AND s.flags & 1 = 1 ORDER BY s.day`, gen, classList(classes)))
 }

@@ -25,9 +25,9 @@ type standing struct {
 
 	// Owned by the writer.
 	conds   []dimCond
-	words   int      // how many words there were when conds was made
-	missing []string // values of where that were no words then
-	last    lastDays // newest day of each asset that meets the conditions
+	words   int       // how many words there were when conds was made
+	missing []string  // values of where that were no words then
+	last    histories // of each asset that meets the conditions
 
 	days marginal // guarded by marginals.mu
 }
@@ -333,63 +333,66 @@ func (s *Store) stand(gen uint32, fresh []sighting) error {
 		return nil
 	}
 	hits := s.standing.hits[:0]
-	late := map[assetStanding][]event.Day(nil)
+	var late []assetStanding
+	known := map[assetStanding][]event.Day(nil)
 	for i := range fresh {
 		c := &fresh[i]
 		for _, q := range s.standing.of[c.class] {
 			if !s.meets(q, c) {
 				continue
 			}
-			l := q.last.get(c.asset)
-			if l == c.day { // counted already
+			v := q.last.look(c.asset, c.day)
+			if v.seen { // counted already
 				continue
 			}
 			hits = append(hits, hit{q, i})
-			if l > c.day {
-				if late == nil {
-					late = map[assetStanding][]event.Day{}
-				}
-				late[assetStanding{q, c.asset}] = nil
+			if v.known && !v.far {
+				continue
+			}
+			if known == nil {
+				known = map[assetStanding][]event.Day{}
+			}
+			k := assetStanding{q, c.asset}
+			switch _, asked := known[k]; {
+			case asked:
+			case v.known:
+				known[k] = q.last.days(c.asset)
+			default:
+				known[k] = nil
+				late = append(late, k)
 			}
 		}
 	}
 	if s.standing.hits = hits; cap(hits) > 2*PartRows {
 		s.standing.hits = nil
 	}
-	if err := s.matchingDays(gen, late); err != nil {
+	if err := s.matchingDays(gen, late, known); err != nil {
 		return err
 	}
 	for _, h := range hits {
-		q, asset, day, prev := h.of, fresh[h.i].asset, fresh[h.i].day, never
+		q, asset, day := h.of, fresh[h.i].asset, fresh[h.i].day
 		k := assetStanding{q, asset}
-		if days, ok := late[k]; ok {
-			at, found := slices.BinarySearch(days, day)
-			if found {
-				continue
-			}
-			if at > 0 {
-				prev = days[at-1]
-			}
-			if at < len(days) { // the next day's previous day is this one now
-				s.standing.add(q, days[at], prev, stood{seen: -1})
-				s.standing.add(q, days[at], day, stood{seen: 1})
-			} else {
-				q.last.set(asset, day)
-			}
-			late[k] = slices.Insert(days, at, day)
-		} else {
-			if prev = q.last.get(asset); prev == day {
-				continue
-			}
-			q.last.set(asset, day)
+		v := q.last.look(asset, day)
+		if days, ok := known[k]; ok {
+			v = among(days, day)
+			known[k] = with(days, day)
 		}
-		s.standing.add(q, day, prev, stood{assets: 1, seen: 1})
+		if v.seen {
+			continue
+		}
+		q.last.mark(asset, day)
+		if v.next != never { // the next day's previous day is this one now
+			s.standing.add(q, v.next, v.prev, stood{seen: -1})
+			s.standing.add(q, v.next, day, stood{seen: 1})
+		}
+		s.standing.add(q, day, v.prev, stood{assets: 1, seen: 1})
 	}
 	return nil
 }
 
-// matchingDays fills in the sorted days on which the assets met the conditions.
-func (s *Store) matchingDays(gen uint32, late map[assetStanding][]event.Day) error {
+// matchingDays fills in the sorted days on which the late assets met the
+// conditions.
+func (s *Store) matchingDays(gen uint32, late []assetStanding, known map[assetStanding][]event.Day) error {
 	if len(late) == 0 {
 		return nil
 	}
@@ -399,7 +402,7 @@ func (s *Store) matchingDays(gen uint32, late map[assetStanding][]event.Day) err
 	asked := map[classAsset]bool{}
 	var ids []event.ID
 	var classes []event.Class
-	for k := range late {
+	for _, k := range late {
 		if ca := (classAsset{k.of.class, k.asset}); !asked[ca] {
 			asked[ca] = true
 			ids, classes = append(ids, k.asset), append(classes, k.of.class)
@@ -412,12 +415,11 @@ func (s *Store) matchingDays(gen uint32, late map[assetStanding][]event.Day) err
 		c := readSighting(r)
 		for _, q := range s.standing.of[c.class] {
 			k := assetStanding{q, c.asset}
-			days, ok := late[k]
-			if ok && s.meets(q, &c) && (len(days) == 0 || days[len(days)-1] != c.day) {
-				late[k] = append(days, c.day)
+			if days, ok := known[k]; ok && s.meets(q, &c) {
+				known[k] = with(days, c.day)
 			}
 		}
-	}, fmt.Sprintf(`SELECT %s FROM sighting s WHERE gen = %d AND class IN (%s) AND EXISTS (SELECT 1 FROM asked a WHERE a.id = s.asset AND a.class = s.class) ORDER BY day`,
+	}, fmt.Sprintf(`SELECT %s FROM sighting s WHERE gen = %d AND class IN (%s) AND EXISTS (SELECT 1 FROM asked a WHERE a.id = s.asset AND a.class = s.class)`,
 		sightingFields, gen, classList(classes)))
 }
 
@@ -434,13 +436,13 @@ func classList(classes []event.Class) string {
 
 // countStanding counts questions from the tables: their days, and the newest
 // day of each asset.
-func (s *Store) countStanding(gen uint32, list []*standing) ([]marginal, []lastDays, error) {
-	days, last := make([]marginal, len(list)), make([]lastDays, len(list))
+func (s *Store) countStanding(gen uint32, list []*standing) ([]marginal, []histories, error) {
+	days, last := make([]marginal, len(list)), make([]histories, len(list))
 	for i, q := range list {
 		if err := s.w.each(func(r *rows) {
 			day, asset := event.Day(at[int32](r, 0)), r.id(1)
-			days[i].add(&change{day: day, prev: last[i].get(asset), assets: 1, seen: 1}, 0)
-			last[i].set(asset, day)
+			days[i].add(&change{day: day, prev: last[i].look(asset, day).prev, assets: 1, seen: 1}, 0)
+			last[i].mark(asset, day)
 		}, fmt.Sprintf(`SELECT DISTINCT day, asset FROM sighting WHERE gen = %d AND class = %d AND %s ORDER BY day`,
 			gen, q.class, s.where(q.where, sightingColumn))); err != nil {
 			return nil, nil, err

@@ -42,8 +42,8 @@ var asked = []query.Count{
 	{Class: event.ClassInfection, Where: []query.Cond{is(query.DimFamily, "!nobody's"), is(query.DimRegion, "north")}},
 }
 
-// history is a store, what was brought to it, and what can happen to it.
-type history struct {
+// past is a store, what was brought to it, and what can happen to it.
+type past struct {
 	t         *testing.T
 	r         *rand.Rand
 	dir       string
@@ -91,7 +91,7 @@ func note(e *event.Event, version uint32) event.Annotation {
 
 // event makes a random one: most are of a few days, some come late, and a few
 // are of long before.
-func (h *history) event(feed string) event.Event {
+func (h *past) event(feed string) event.Event {
 	r := h.r
 	types := []string{"infected-system", "c2-server", "phishing", "malware-distribution", "application-compromise", "vulnerable-system", "harmful-speech"}
 	e := event.Event{Report: "test", Type: event.MustType(types[r.IntN(len(types))]), Marking: event.Amber, Confidence: event.NoConfidence, Family: []string{"", "mirai", "emotet"}[r.IntN(3)]}
@@ -120,7 +120,7 @@ func (h *history) event(feed string) event.Event {
 }
 
 // arrive makes a delivery of which nothing is in yet.
-func (h *history) arrive() {
+func (h *past) arrive() {
 	x := &shipment{seq: uint32(len(h.list) + 1), feed: []string{"a", "b", "c"}[h.r.IntN(3)], version: h.reference}
 	for range 1 + h.r.IntN(3) {
 		var list []event.Event
@@ -137,7 +137,7 @@ func (h *history) arrive() {
 }
 
 // part returns the next part of a delivery as the road would bring it.
-func (h *history) part(x *shipment) *Part {
+func (h *past) part(x *shipment) *Part {
 	p := &Part{Delivery: delivery(x.seq, x.feed), Enrichment: max(x.version, h.enriched), Index: x.next, Last: x.next == len(x.parts)-1, Rows: len(x.parts[x.next])}
 	for i := range x.parts[x.next] {
 		e := x.parts[x.next][i]
@@ -149,7 +149,7 @@ func (h *history) part(x *shipment) *Part {
 }
 
 // again has deliveries that are partly in brought anew, from their first part.
-func (h *history) again() {
+func (h *past) again() {
 	for _, x := range h.list {
 		if !x.done() {
 			x.next = 0
@@ -157,15 +157,18 @@ func (h *history) again() {
 	}
 }
 
-func (h *history) must(err error) {
+func (h *past) must(err error) {
 	h.t.Helper()
 	if err != nil {
 		h.t.Fatal(err)
 	}
 }
 
-func (h *history) open() {
+func (h *past) open() {
 	cfg := DefaultConfig(h.dir)
+	if h.r.IntN(2) == 0 { // old days are searched and not read
+		cfg.CheapDay, cfg.Recent = -1<<40, 0
+	}
 	cfg.Recent = 1 << 14 // days are forgotten and read back
 	var err error
 	h.s, err = Open(h.t.Context(), slog.New(slog.DiscardHandler), cfg, Deps{Clock: func() time.Time { return time.Unix(1_790_000_000, 0) }, Standing: h.standing})
@@ -173,7 +176,7 @@ func (h *history) open() {
 }
 
 // step lets one thing happen, and says what.
-func (h *history) step() string {
+func (h *past) step() string {
 	ctx := h.t.Context()
 	waiting := slices.DeleteFunc(slices.Clone(h.list), (*shipment).done)
 	switch n := h.r.IntN(16); {
@@ -232,7 +235,7 @@ func (h *history) step() string {
 }
 
 // check compares the standing answers with counts from the tables.
-func (h *history) check(what string) (assets int64) {
+func (h *past) check(what string) (assets int64) {
 	h.t.Helper()
 	ctx := h.t.Context()
 	for i, q := range h.standing {
@@ -266,7 +269,7 @@ func TestStanding(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
-			h := &history{t: t, r: rand.New(rand.NewPCG(seed, 11)), dir: t.TempDir(), standing: asked, reference: 1, enriched: 1}
+			h := &past{t: t, r: rand.New(rand.NewPCG(seed, 11)), dir: t.TempDir(), standing: asked, reference: 1, enriched: 1}
 			h.open()
 			defer func() { h.s.Close() }()
 			steps, assets := 30, int64(0)
@@ -288,19 +291,19 @@ func TestStanding(t *testing.T) {
 func TestStandingMidway(t *testing.T) {
 	for _, tt := range []struct {
 		name string
-		do   func(h *history) error
+		do   func(h *past) error
 	}{
-		{"nothing", func(*history) error { return nil }},
-		{"other questions", func(h *history) error { h.standing = asked; return h.s.Stand(asked) }},
-		{"sightings made anew", func(h *history) error { return h.s.Resight(t.Context(), "test", 0, nil, nil) }},
-		{"other annotations", func(h *history) error {
+		{"nothing", func(*past) error { return nil }},
+		{"other questions", func(h *past) error { h.standing = asked; return h.s.Stand(asked) }},
+		{"sightings made anew", func(h *past) error { return h.s.Resight(t.Context(), "test", 0, nil, nil) }},
+		{"other annotations", func(h *past) error {
 			h.enriched = 2
 			return h.s.Resight(t.Context(), "test", 2, func(e *event.Event, n *event.Annotation) { *n = note(e, 2) }, nil)
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			h := &history{t: t, r: rand.New(rand.NewPCG(12, 13)), dir: t.TempDir(), standing: asked[:3], reference: 1, enriched: 1}
+			h := &past{t: t, r: rand.New(rand.NewPCG(12, 13)), dir: t.TempDir(), standing: asked[:3], reference: 1, enriched: 1}
 			h.open()
 			defer func() { h.s.Close() }()
 			for len(h.list) < 4 {

@@ -33,13 +33,17 @@ type Config struct {
 	Recent  int    // bytes for the ids and sightings of recent days
 	Threads int    // of DuckDB; one costs the least CPU an event: more of them wait for each other actively
 
+	// CheapDay is up to how many rows an old day is read whole, whoever asks for
+	// any of them.
+	CheapDay int64
+
 	// Transaction is how many events fill a transaction: [RowGroup], but in tests.
 	Transaction int
 }
 
 // DefaultConfig suits a machine with 2 GiB to spare.
 func DefaultConfig(dir string) Config {
-	return Config{Dir: dir, Memory: 320 << 20, Recent: 112 << 20, Threads: 1, Transaction: RowGroup}
+	return Config{Dir: dir, Memory: 320 << 20, Recent: 112 << 20, Threads: 1, CheapDay: 20_000, Transaction: RowGroup}
 }
 
 // Deps is what the store needs from outside.
@@ -78,7 +82,7 @@ type Store struct {
 	days     map[event.Day]*dayState
 	tick     int64
 	stored   map[event.Day]int64 // events in the table, also of deliveries that are not complete
-	last     [event.Classes]lastDays
+	last     [event.Classes]histories
 	pending  map[uint32]*pending
 	cut      *loading               // the part that the last transaction had no room for to its end
 	parts    map[partKey]partCounts // of deliveries that are not complete
@@ -115,9 +119,12 @@ type partCounts struct {
 type dayState struct {
 	ids           idSet
 	seen          seenDay
-	idsOK, seenOK bool // the sets hold all that is stored
+	idsOK, seenOK bool   // the sets hold all that is stored
+	missed        [2]int // how often ids, and sightings, were searched for in the table instead
 	used          int64
 }
+
+func (ds *dayState) bytes() int { return ds.ids.bytes() + ds.seen.bytes() }
 
 // File returns the path of the database file in dir.
 func File(dir string) string { return filepath.Join(dir, "tocsin.duckdb") }

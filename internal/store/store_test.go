@@ -20,14 +20,14 @@ var day0 = event.DayFrom(time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC))
 
 func open(t testing.TB, dir string) *Store {
 	t.Helper()
-	return openCut(t, dir, RowGroup)
+	return openAs(t, dir, func(*Config) {})
 }
 
-// openCut opens a store whose transactions are full with so many events.
-func openCut(t testing.TB, dir string, full int) *Store {
+// openAs opens a store with other settings.
+func openAs(t testing.TB, dir string, set func(*Config)) *Store {
 	t.Helper()
 	cfg := DefaultConfig(dir)
-	cfg.Transaction = full
+	set(&cfg)
 	s, err := Open(t.Context(), slog.New(slog.DiscardHandler), cfg, Deps{Clock: func() time.Time { return time.Unix(1_790_000_000, 0) }})
 	if err != nil {
 		t.Fatal(err)
@@ -168,8 +168,13 @@ func TestOrder(t *testing.T) {
 			r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		}
 		dir := t.TempDir()
-		full := []int{RowGroup, 7, RowGroup, 40, 1}[seed]
-		s := openCut(t, dir, full)
+		set := func(c *Config) {
+			c.Transaction = []int{RowGroup, 7, RowGroup, 40, 1}[seed]
+			if seed%2 == 1 { // old days are searched; or read, where there is room
+				c.CheapDay, c.Recent = -1<<40, []int{1 << 20, 0}[seed/2]
+			}
+		}
+		s := openAs(t, dir, set)
 		received := int64(0)
 		for _, d := range all {
 			for i, p := range d {
@@ -183,7 +188,7 @@ func TestOrder(t *testing.T) {
 						cuts++
 						questions(t, s, policy.Local()) // nobody sees half of it
 						s.Close()
-						s = openCut(t, dir, full)
+						s = openAs(t, dir, set)
 						for _, q := range d[:i] {
 							if err := s.Load(t.Context(), clone(q)); err != nil {
 								t.Fatal(err)
@@ -197,7 +202,7 @@ func TestOrder(t *testing.T) {
 				received += int64(p.Rows)
 				if seed == 2 && r.IntN(3) == 0 { // stop in the middle of a delivery
 					s.Close()
-					s = openCut(t, dir, full)
+					s = openAs(t, dir, set)
 					for _, q := range d[:p.Index+1] {
 						if err := s.Load(t.Context(), clone(q)); err != nil {
 							t.Fatal(err)
@@ -411,4 +416,31 @@ func TestDuplicateAnnotations(t *testing.T) {
 	}
 	load(again...)
 	questions(t, s, policy.Local())
+}
+
+// TestLastSecond loads an event of the last half second of a day: by every plan
+// it counts on that day.
+func TestLastSecond(t *testing.T) {
+	w := world{rand.New(rand.NewPCG(1, 1))}
+	s := open(t, t.TempDir())
+	defer s.Close()
+	e, n := w.event(1, 1)
+	e.Type, e.Time = event.MustType("infected-system"), int64(day0+1)*dayMicros-100_000
+	if err := s.Load(t.Context(), &Part{Delivery: delivery(1, "a"), Enrichment: 1, Last: true, Rows: 1, Events: []event.Event{e}, Notes: []event.Annotation{n}}); err != nil {
+		t.Fatal(err)
+	}
+	q := query.Count{Class: e.Class(), Period: query.Period{From: day0, To: day0 + 1}}
+	for _, again := range []bool{false, true} {
+		for _, p := range []Plan{PlanMarginals, PlanSightings, PlanRaw} {
+			v, err := s.CountBy(t.Context(), policy.Local(), q, p)
+			if err != nil || v.DailyEvents[0] != 1 || v.DailyEvents[1] != 0 || v.Daily[0] != v.Distinct {
+				t.Errorf("%s: %+v %v", p, v, err)
+			}
+		}
+		if !again {
+			if err := s.Resight(t.Context(), "test", 0, nil, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
