@@ -42,6 +42,10 @@ type Config struct {
 	// Home is the country code of the constituency, HomeName its name; "" keeps
 	// what the journal says.
 	Home, HomeName string
+	// Settings are the other settings in force that differ from the defaults, by
+	// key, for the journal and for the log, which tells what changed since the
+	// last start; nil looks at none.
+	Settings map[string]string
 }
 
 // DefaultConfig returns the configuration of a data directory without a file.
@@ -80,6 +84,8 @@ type App struct {
 	data   *enrichers
 	stats  *metrics
 
+	bare uint64 // last line of a directory that holds nothing but what the program itself put there; 0 for any other
+
 	change sync.Mutex // held from appending a line that changes the registry to applying it
 
 	swap   sync.Mutex    // guards st and turned
@@ -95,6 +101,9 @@ type App struct {
 	used   sync.Map              // token id to time.Time of its last use
 	down   atomic.Pointer[error] // why loading stands still, or nil
 }
+
+// own names the program in the journal, where nobody asked it.
+const own = "tocsin"
 
 // Version is the program's version; the build sets it.
 var Version = "0.1.0-dev"
@@ -160,6 +169,7 @@ func Start(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (_ *App
 		}
 	}()
 	a.data = newEnrichers(log, a.arch, a.reg)
+	holds := false
 	for l, err := range a.arch.Lines(ctx, 1) {
 		if err != nil {
 			if !errors.Is(err, archive.ErrDamaged) {
@@ -167,6 +177,9 @@ func Start(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (_ *App
 			}
 			log.LogAttrs(ctx, slog.LevelError, "the journal is damaged; what is whole is served; run tocsin verify", slog.Any("error", err))
 			continue
+		}
+		if l.Kind != archive.KindConfig && l.By != own {
+			holds = true
 		}
 		if l.Kind == archive.KindDelivery {
 			continue
@@ -177,6 +190,9 @@ func Start(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (_ *App
 	}
 	if err := a.ground(ctx); err != nil {
 		return nil, err
+	}
+	if !holds {
+		a.bare = a.arch.Last()
 	}
 	if err := a.tidy(ctx); err != nil {
 		return nil, err
