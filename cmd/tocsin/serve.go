@@ -71,7 +71,7 @@ func (s serveCmd) Run(ctx context.Context, g *globals) error {
 		cfg.Listen = s.Listen
 	}
 	log := g.logger(slog.LevelInfo)
-	a, err := app.Open(ctx, log, cfg.app(g.Data), app.Deps{})
+	a, err := app.Start(ctx, log, cfg.app(g.Data), app.Deps{})
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"tocsin/internal/archive"
 	"tocsin/internal/decode"
 	"tocsin/internal/figure"
@@ -22,6 +24,7 @@ import (
 	"tocsin/internal/query"
 	"tocsin/internal/registry"
 	"tocsin/internal/store"
+	"tocsin/internal/web"
 )
 
 // A part means the same to who decodes and to who checks what is loaded.
@@ -41,6 +44,10 @@ type Config struct {
 	// Home is the country code of the constituency, HomeName its name; "" keeps
 	// what the journal says.
 	Home, HomeName string
+	// Settings are the other settings in force that differ from the defaults, by
+	// key, for the journal and for the log, which tells what changed since the
+	// last start; nil looks at none.
+	Settings map[string]string
 }
 
 // DefaultConfig returns the configuration of a data directory without a file.
@@ -52,7 +59,16 @@ func DefaultConfig(dir string) Config {
 type Deps struct {
 	Clock func() time.Time                // time.Now if nil
 	Free  func(dir string) (int64, error) // free bytes on the disk; nil asks the system
-	Hook  func(point string)              // called at the points of writing; nil for none
+	// Hook is called at the points of writing, on the goroutine that writes; nil
+	// for none. The archive's points are content-written, content-synced,
+	// content-renamed, journal-written and journal-synced; the store's are named
+	// at [store.Deps]. Those of the store that a rebuild fills have rebuild- before
+	// them. The app's own: withdraw-journalled and reenrich-journalled, when the
+	// line is on the disk and nothing else is done; opening, before the store is
+	// opened, and then opened; exchange, before a rebuilt store takes the place of
+	// the old one, exchange-aside, when the old one is out of the way, exchange-in,
+	// when the new one is in its place, and exchanged, when it has been opened.
+	Hook func(point string)
 }
 
 // App is the whole program but its listeners.
@@ -70,10 +86,17 @@ type App struct {
 	data   *enrichers
 	stats  *metrics
 
+	bare uint64 // last line of a directory that holds nothing but what the program itself put there; 0 for any other
+
 	change sync.Mutex // held from appending a line that changes the registry to applying it
 
-	swap sync.RWMutex // held for reading while the store is used, for writing while it is replaced
-	st   *store.Store
+	swap   sync.Mutex    // guards st and turned
+	st     *opened       // nil while it is being opened
+	turned chan struct{} // closed and replaced when st changes
+
+	patience time.Duration       // how long a read waits for the store
+	work     *semaphore.Weighted // held by a rebuild or a reenrichment: one at a time
+	mending  atomic.Bool         // the store is known to be damaged and is made again
 
 	bodies bodies
 	road   *road
@@ -81,20 +104,52 @@ type App struct {
 	down   atomic.Pointer[error] // why loading stands still, or nil
 }
 
+// own names the program in the journal, where nobody asked it.
+const own = "tocsin"
+
 // Version is the program's version; the build sets it.
 var Version = "0.1.0-dev"
 
-// Open opens the data directory, making it if it is absent, reads the journal
-// and opens the store. Nothing runs until [App.Run]. A store that is damaged
-// is put aside and made again from the archive while the program runs.
-func Open(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (_ *App, err error) {
+// opened is a store and who is using it.
+type opened struct {
+	*store.Store
+
+	users sync.WaitGroup // grows only while it is the app's store
+}
+
+// patience is how long a read waits while the store is opened, at the start or
+// after a failed transaction; on a full disk opening it takes a second.
+const patience = 5 * time.Second
+
+// errOpening is what a read gets that has waited in vain.
+var errOpening = fmt.Errorf("%w: the store is being opened. What is delivered meanwhile is taken and safe; ask again in a moment", web.ErrUnavailable)
+
+// Open is [Start], and opens the store.
+func Open(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (*App, error) {
+	a, err := Start(ctx, log, cfg, deps)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.openStore(ctx); err != nil {
+		a.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// Start opens what acks need: the data directory, which is made if it is
+// absent, the archive and the registry. Deliveries can be acked from then on,
+// and reads wait for the store, which is opened by [App.Run] with the rest that
+// runs. A store that is damaged is put aside and made again from the archive
+// while the program runs.
+func Start(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (_ *App, err error) {
 	if cfg.Dir == "" {
 		return nil, errors.New("name the data directory with --data DIR")
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	a := &App{log: log, cfg: cfg, clock: deps.Clock, hook: deps.Hook, version: Version, reg: registry.New()}
+	a := &App{log: log, cfg: cfg, clock: deps.Clock, hook: deps.Hook, version: Version, reg: registry.New(), turned: make(chan struct{}), patience: patience, work: semaphore.NewWeighted(1)}
 	if a.clock == nil {
 		a.clock = time.Now
 	}
@@ -116,6 +171,7 @@ func Open(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (_ *App,
 		}
 	}()
 	a.data = newEnrichers(log, a.arch, a.reg)
+	holds := false
 	for l, err := range a.arch.Lines(ctx, 1) {
 		if err != nil {
 			if !errors.Is(err, archive.ErrDamaged) {
@@ -123,6 +179,9 @@ func Open(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (_ *App,
 			}
 			log.LogAttrs(ctx, slog.LevelError, "the journal is damaged; what is whole is served; run tocsin verify", slog.Any("error", err))
 			continue
+		}
+		if l.Kind != archive.KindConfig && l.By != own {
+			holds = true
 		}
 		if l.Kind == archive.KindDelivery {
 			continue
@@ -134,7 +193,10 @@ func Open(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (_ *App,
 	if err := a.ground(ctx); err != nil {
 		return nil, err
 	}
-	if err := a.openStore(ctx); err != nil {
+	if !holds {
+		a.bare = a.arch.Last()
+	}
+	if err := a.tidy(ctx); err != nil {
 		return nil, err
 	}
 	if err := a.openDoors(); err != nil {
@@ -162,6 +224,7 @@ func registryLine(l *archive.Line) registry.Line {
 // openStore opens the store; one that is damaged is put aside first, and
 // loaded again from the archive.
 func (a *App) openStore(ctx context.Context) error {
+	a.hook("opening")
 	deps := store.Deps{Clock: a.clock, Hook: a.hook, Standing: a.standing()}
 	st, err := store.Open(ctx, a.log, a.cfg.Store, deps)
 	if errors.Is(err, store.ErrDamaged) {
@@ -177,7 +240,8 @@ func (a *App) openStore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
-	a.st = st
+	a.hook("opened")
+	a.turn(&opened{Store: st})
 	return nil
 }
 
@@ -189,27 +253,86 @@ func (a *App) standing() []query.Count {
 
 // stand tells the store that the questions may be others.
 func (a *App) stand(ctx context.Context) {
-	a.swap.RLock()
-	defer a.swap.RUnlock()
-	if a.st == nil { // it is told when it is opened
+	st, _ := a.borrow()
+	if st == nil { // it is told when it is opened
 		return
 	}
-	if err := a.st.Stand(a.standing()); err != nil {
+	defer st.users.Done()
+	if err := st.Stand(a.standing()); err != nil {
 		a.log.LogAttrs(ctx, slog.LevelError, "the overview's figures are counted anew each time, until the store is opened again", slog.Any("error", err))
 	}
 }
 
-// with runs f with the store, which stays open meanwhile.
-func (a *App) with(f func(*store.Store) error) error {
-	a.swap.RLock()
-	defer a.swap.RUnlock()
-	if a.st == nil {
-		return errors.New("the store is being opened; try again in a moment")
-	}
-	return f(a.st)
+// turn puts a store, or none, in the place of the one in use.
+func (a *App) turn(st *opened) (before *opened) {
+	a.swap.Lock()
+	defer a.swap.Unlock()
+	before, a.st = a.st, st
+	close(a.turned)
+	a.turned = make(chan struct{})
+	return before
 }
 
-// Run loads deliveries and watches the folder until ctx ends.
+// closeStore closes the store when nobody uses it any more. Who asks meanwhile
+// waits for the next one.
+func (a *App) closeStore() {
+	if st := a.turn(nil); st != nil {
+		st.users.Wait()
+		st.Close()
+	}
+}
+
+// borrow returns the store, which stays open until the caller is done, and
+// what is closed when another takes its place. The store is nil while there is
+// none.
+func (a *App) borrow() (*opened, <-chan struct{}) {
+	a.swap.Lock()
+	defer a.swap.Unlock()
+	if a.st != nil {
+		a.st.users.Add(1)
+	}
+	return a.st, a.turned
+}
+
+// with runs f with the store, which stays open meanwhile.
+func (a *App) with(f func(*store.Store) error) error {
+	st, _ := a.borrow()
+	if st == nil {
+		return errOpening
+	}
+	defer st.users.Done()
+	return f(st.Store)
+}
+
+// read is with for those who look: it waits a while for a store that is being
+// opened. A database that has given up after a failed transaction, as on a full
+// disk, answers as if it were damaged; then f is run once more with the one that
+// is opened in its place.
+func (a *App) read(ctx context.Context, f func(*store.Store) error) error {
+	late := time.NewTimer(a.patience)
+	defer late.Stop()
+	for asked := false; ; {
+		st, turned := a.borrow()
+		err := errOpening
+		if st != nil {
+			err = func() error { defer st.users.Done(); return f(st.Store) }()
+			if !errors.Is(err, store.ErrDamaged) || asked || a.mending.Load() {
+				return err
+			}
+			asked = true
+		}
+		select {
+		case <-turned:
+		case <-late.C:
+			return err
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		}
+	}
+}
+
+// Run opens the store if it is not open, loads deliveries and watches the
+// folder until ctx ends. A store that cannot be opened then ends it.
 func (a *App) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	errs := make(chan error, 3)
@@ -239,12 +362,7 @@ func (a *App) Run(ctx context.Context) error {
 
 // Close closes the store and the archive. Run must have returned.
 func (a *App) Close() {
-	a.swap.Lock()
-	defer a.swap.Unlock()
-	if a.st != nil {
-		a.st.Close()
-		a.st = nil
-	}
+	a.closeStore()
 	if a.arch != nil {
 		if err := a.arch.Close(); err != nil && !errors.Is(err, archive.ErrClosed) {
 			a.log.Warn("closing the archive", slog.Any("error", err))

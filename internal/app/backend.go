@@ -38,7 +38,7 @@ func isFull(err error) bool {
 }
 
 // Status implements [web.Backend].
-func (a *App) Status(_ context.Context, s policy.Scope) (web.Status, error) {
+func (a *App) Status(ctx context.Context, s policy.Scope) (web.Status, error) {
 	code, name := a.reg.Home()
 	st := web.Status{
 		Simulated: a.reg.Simulated(), Version: a.version, Go: runtime.Version(), Home: code, HomeName: name,
@@ -47,7 +47,7 @@ func (a *App) Status(_ context.Context, s policy.Scope) (web.Status, error) {
 	if name == "" {
 		st.HomeName = countryName(code)
 	}
-	err := a.with(func(x *store.Store) error {
+	err := a.read(ctx, func(x *store.Store) error {
 		p, ok := x.Bounds()
 		st.HasData, st.DataFrom, st.DataTo = ok, p.From, p.To
 		if s.All() {
@@ -71,18 +71,18 @@ func (a *App) Health(context.Context) error {
 type counts struct{ app *App }
 
 func (c counts) Count(ctx context.Context, s policy.Scope, q query.Count) (v query.Value, err error) {
-	err = c.app.with(func(st *store.Store) error { v, err = st.Count(ctx, s, q); return err })
+	err = c.app.read(ctx, func(st *store.Store) error { v, err = st.Count(ctx, s, q); return err })
 	return v, err
 }
 
 func (c counts) Breakdown(ctx context.Context, s policy.Scope, q query.Count, by query.Dim) (g []query.Group, err error) {
-	err = c.app.with(func(st *store.Store) error { g, err = st.Breakdown(ctx, s, q, by); return err })
+	err = c.app.read(ctx, func(st *store.Store) error { g, err = st.Breakdown(ctx, s, q, by); return err })
 	return g, err
 }
 
 // since fills in the first day that there is data of.
-func (a *App) since(p *figure.Params) error {
-	return a.with(func(st *store.Store) error {
+func (a *App) since(ctx context.Context, p *figure.Params) error {
+	return a.read(ctx, func(st *store.Store) error {
 		if b, ok := st.Bounds(); ok {
 			p.Since = b.From
 		}
@@ -93,7 +93,7 @@ func (a *App) since(p *figure.Params) error {
 // Figures implements [web.Backend].
 func (a *App) Figures(ctx context.Context, s policy.Scope, p figure.Params) (figure.Document, error) {
 	p.Home, _ = a.reg.Home()
-	if err := a.since(&p); err != nil {
+	if err := a.since(ctx, &p); err != nil {
 		return figure.Document{}, err
 	}
 	return figure.EvaluateAll(ctx, counts{a}, s, p)
@@ -106,7 +106,7 @@ func (a *App) Figure(ctx context.Context, s policy.Scope, id string, p figure.Pa
 		return figure.Figure{}, fmt.Errorf("figure %q: %w", id, query.ErrNotFound)
 	}
 	p.Home, _ = a.reg.Home()
-	if err := a.since(&p); err != nil {
+	if err := a.since(ctx, &p); err != nil {
 		return figure.Figure{}, err
 	}
 	return figure.Evaluate(ctx, counts{a}, s, def, p)
@@ -172,7 +172,7 @@ func (a *App) label(e *query.Event) {
 
 // Events implements [web.Backend].
 func (a *App) Events(ctx context.Context, s policy.Scope, q query.Events) (list []query.Event, n int64, err error) {
-	err = a.with(func(st *store.Store) error { list, n, err = st.Events(ctx, s, q); return err })
+	err = a.read(ctx, func(st *store.Store) error { list, n, err = st.Events(ctx, s, q); return err })
 	for i := range list {
 		a.label(&list[i])
 	}
@@ -182,17 +182,20 @@ func (a *App) Events(ctx context.Context, s policy.Scope, q query.Events) (list 
 // EventsSeq implements [web.Backend].
 func (a *App) EventsSeq(ctx context.Context, s policy.Scope, q query.Events) iter.Seq2[query.Event, error] {
 	return func(yield func(query.Event, error) bool) {
-		stopped := false
-		err := a.with(func(st *store.Store) error {
+		begun := false
+		err := a.read(ctx, func(st *store.Store) error {
 			for e, err := range st.EventsSeq(ctx, s, q) {
+				if err != nil && !begun {
+					return err
+				}
+				begun = true
 				if !yield(e, err) || err != nil {
-					stopped = true
 					return nil
 				}
 			}
 			return nil
 		})
-		if err != nil && !stopped {
+		if err != nil {
 			yield(query.Event{}, err)
 		}
 	}
@@ -200,7 +203,7 @@ func (a *App) EventsSeq(ctx context.Context, s policy.Scope, q query.Events) ite
 
 // Event implements [web.Backend].
 func (a *App) Event(ctx context.Context, s policy.Scope, delivery, row uint32) (e query.Event, raw []byte, err error) {
-	if err = a.with(func(st *store.Store) error { e, err = st.Event(ctx, s, delivery, row); return err }); err != nil {
+	if err = a.read(ctx, func(st *store.Store) error { e, err = st.Event(ctx, s, delivery, row); return err }); err != nil {
 		return e, nil, err
 	}
 	a.label(&e)
@@ -243,8 +246,14 @@ func (a *App) line(ctx context.Context, seq uint32) (archive.Line, error) {
 
 // delivery returns a delivery, whether it is in the store or waits.
 func (a *App) delivery(ctx context.Context, seq uint32) (query.Delivery, error) {
+	return a.deliveryBy(ctx, seq, func(f func(*store.Store) error) error { return a.read(ctx, f) })
+}
+
+// deliveryBy is delivery with the way to ask the store: the road itself must
+// not wait for a store that it would have to open.
+func (a *App) deliveryBy(ctx context.Context, seq uint32, ask func(func(*store.Store) error) error) (query.Delivery, error) {
 	var list []query.Delivery
-	if err := a.with(func(st *store.Store) (err error) {
+	if err := ask(func(st *store.Store) (err error) {
 		list, _, err = st.Deliveries(ctx, store.DeliveryFilter{Seq: seq})
 		return err
 	}); err != nil {
@@ -291,17 +300,18 @@ func (a *App) Deliveries(ctx context.Context, s policy.Scope, f web.DeliveryFilt
 	}
 	list = list[min(len(list), f.Offset):]
 	list = list[:min(len(list), f.Limit)]
-	err := a.with(func(st *store.Store) error {
-		rest, n, err := st.Deliveries(ctx, store.DeliveryFilter{
+	var rest []query.Delivery
+	var n int64
+	err := a.read(ctx, func(st *store.Store) (err error) {
+		rest, n, err = st.Deliveries(ctx, store.DeliveryFilter{
 			Feed: f.Feed, State: f.State, By: by, Limit: max(1, f.Limit-len(list)), Offset: max(0, f.Offset-int(waiting)),
 		})
-		if len(list) < f.Limit {
-			list = append(list, rest...)
-		}
-		waiting += n
 		return err
 	})
-	return list, waiting, err
+	if len(list) < f.Limit {
+		list = append(list, rest...)
+	}
+	return list, waiting + n, err
 }
 
 // Delivery implements [web.Backend].
@@ -335,14 +345,17 @@ func (a *App) Quarantine(ctx context.Context, s policy.Scope, f web.QuarantineFi
 	if q.Limit <= 0 || q.Limit > 1000 {
 		q.Limit = 1000
 	}
-	err = a.with(func(st *store.Store) error {
+	err = a.read(ctx, func(st *store.Store) error {
 		rows, reasons, err := st.Quarantine(ctx, q)
+		if err != nil {
+			return err
+		}
 		page.Rows = append(page.Rows, rows...)
 		for _, r := range reasons {
 			page.Reasons = append(page.Reasons, web.Tally{Key: r.Key, Count: r.Count})
 			page.Total += r.Count
 		}
-		return err
+		return nil
 	})
 	return page, err
 }
@@ -353,7 +366,7 @@ func (a *App) Feeds(ctx context.Context, s policy.Scope) ([]query.Feed, error) {
 		return []query.Feed{}, nil
 	}
 	sums := map[string]query.Feed{}
-	if err := a.with(func(st *store.Store) error {
+	if err := a.read(ctx, func(st *store.Store) error {
 		list, err := st.Feeds(ctx)
 		for _, f := range list {
 			sums[f.Name] = f
@@ -472,6 +485,7 @@ func (a *App) Withdraw(ctx context.Context, s policy.Scope, id, why string) (que
 	if err := a.journal(ctx, s.Who(), archive.KindWithdrawn, nil, registry.Withdrawn{Delivery: seq, Why: why}); err != nil {
 		return d, err
 	}
+	a.hook("withdraw-journalled")
 	d.Reason = why
 	if err := a.road.while(ctx, func(ctx context.Context) error {
 		return a.with(func(st *store.Store) error { _, err := st.Withdraw(ctx, &d); return err })
@@ -627,6 +641,11 @@ func (a *App) Reenrich(ctx context.Context, s policy.Scope, progress func(web.Pr
 	if err := admin(s); err != nil {
 		return web.Result{}, err
 	}
+	done, err := a.alone()
+	if err != nil {
+		return web.Result{}, err
+	}
+	defer done()
 	started := time.Now()
 	version := a.reg.Enrichment()
 	annotate, err := a.data.annotate(version)
@@ -639,6 +658,7 @@ func (a *App) Reenrich(ctx context.Context, s policy.Scope, progress func(web.Pr
 	if err := a.journal(ctx, s.Who(), archive.KindReenrich, nil, registry.Reenriched{Version: version}); err != nil {
 		return web.Result{}, err
 	}
+	a.hook("reenrich-journalled")
 	res := web.Result{Version: version}
 	err = a.road.while(ctx, func(ctx context.Context) error {
 		return a.with(func(st *store.Store) error {
@@ -679,7 +699,7 @@ func (a *App) Verify(ctx context.Context, s policy.Scope, progress func(web.Prog
 	if err != nil {
 		return res, err
 	}
-	if err := a.with(func(st *store.Store) error {
+	if err := a.read(ctx, func(st *store.Store) error {
 		events, err := st.Verify(ctx)
 		res.Events = events
 		if err != nil {
@@ -765,5 +785,10 @@ func (a *App) Rebuild(ctx context.Context, s policy.Scope, progress func(web.Pro
 	if err := admin(s); err != nil {
 		return web.Result{}, err
 	}
+	done, err := a.alone()
+	if err != nil {
+		return web.Result{}, err
+	}
+	defer done()
 	return a.rebuild(ctx, progress)
 }

@@ -37,7 +37,7 @@ const ackBatch = 64
 // and organisations first, then every delivery at its own time of arrival. All
 // pages say SIMULATED from then on. The data directory must be new.
 func (a *App) Simulate(ctx context.Context, s Simulation, progress func(deliveries int)) error {
-	if last := a.arch.Last(); last > 1 {
+	if !a.Empty() {
 		return fmt.Errorf("%s holds data already: a simulation takes a new directory", a.cfg.Dir)
 	}
 	yes := true
@@ -103,4 +103,4 @@ func (a *App) Settled(ctx context.Context) error { return a.road.settled(ctx) }
 
 // Empty reports whether the data directory holds nothing but what the program
 // itself put there.
-func (a *App) Empty() bool { return a.arch.Last() <= 1 && !a.reg.Simulated() }
+func (a *App) Empty() bool { return a.arch.Last() == a.bare && !a.reg.Simulated() }

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 	"sync"
 
 	"tocsin/internal/archive"
@@ -136,8 +135,9 @@ func (x *enrichers) annotate(version uint32) (func(*event.Event, *event.Annotati
 func (x *enrichers) current() (*enrich.Enricher, error) { return x.of(x.reg.Enrichment()) }
 
 // ground journals the embedded reference tables, if they are not those that
-// were journalled last, and the configured home.
+// were journalled last, and the configuration.
 func (a *App) ground(ctx context.Context) error {
+	fresh := a.arch.Last() == 0
 	b := refdata.EmbeddedBytes()
 	sum := sha256.Sum256(b)
 	sha := hex.EncodeToString(sum[:])
@@ -150,28 +150,11 @@ func (a *App) ground(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := a.journalContent(ctx, "tocsin", archive.KindRefdata, b, registry.Refdata{Source: "embedded", Version: t.Version()}); err != nil {
+		if err := a.journalContent(ctx, own, archive.KindRefdata, b, registry.Refdata{Source: "embedded", Version: t.Version()}); err != nil {
 			return fmt.Errorf("journal the embedded reference data: %w", err)
 		}
 	}
-	code, name := a.reg.Home()
-	var c registry.Config
-	if home := strings.ToUpper(a.cfg.Home); home != "" && home != code {
-		if len(home) != 2 || strings.Trim(home, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-			return fmt.Errorf("home %q is no country code: two letters, such as NL", a.cfg.Home)
-		}
-		if code != "" {
-			a.log.LogAttrs(ctx, slog.LevelWarn, "the country of the constituency is another one from now on: figures at home and abroad change", slog.String("from", code), slog.String("to", home))
-		}
-		c.Home = &home
-	}
-	if a.cfg.HomeName != "" && a.cfg.HomeName != name {
-		c.HomeName = &a.cfg.HomeName
-	}
-	if c == (registry.Config{}) {
-		return nil
-	}
-	return a.journal(ctx, "local", archive.KindConfig, nil, c)
+	return a.configure(ctx, fresh)
 }
 
 // journalContent stores bytes and journals a line that rests on them.

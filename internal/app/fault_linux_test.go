@@ -97,8 +97,8 @@ func TestDiskFull(t *testing.T) {
 	}
 	r.settle(t)
 
-	var slowestAck, slowestLoad, longestBlind time.Duration
-	refusals, blind := 0, 0
+	var slowestAck, slowestLoad, slowestRead time.Duration
+	refusals, reads := 0, 0
 	for round := range times {
 		// Deliveries come in while the disk fills up.
 		left := []int64{0, 64 << 10, 1 << 20, 3 << 20, 5 << 20}[rng.IntN(5)]
@@ -138,21 +138,14 @@ func TestDiskFull(t *testing.T) {
 		// Reads go on, whatever became of loading.
 		for end := time.Now().Add(time.Duration(sized(700, 3000)) * time.Millisecond); time.Now().Before(end); {
 			since := time.Now()
-			for {
-				_, err := r.documents(t.Context())
-				if err == nil {
-					_, _, err = r.Events(t.Context(), policy.Local(), query.Events{Limit: 10})
-				}
-				if err == nil {
-					break
-				}
-				if time.Since(since) > 20*time.Second {
-					t.Fatalf("round %d: no figure for %v on a full disk: %v\n%s", round, time.Since(since), err, r.log)
-				}
-				blind++
-				longestBlind = max(longestBlind, time.Since(since))
-				<-time.After(20 * time.Millisecond)
+			_, err := r.documents(t.Context())
+			if err == nil {
+				_, _, err = r.Events(t.Context(), policy.Local(), query.Events{Limit: 10})
 			}
+			if reads++; err != nil {
+				t.Errorf("round %d: a read failed on a full disk: %v", round, err)
+			}
+			slowestRead = max(slowestRead, time.Since(since))
 		}
 		remove()
 		freed := time.Now()
@@ -203,8 +196,8 @@ func TestDiskFull(t *testing.T) {
 	if stopped == 0 {
 		t.Error("the store never met the full disk: the test shows nothing of it")
 	}
-	t.Logf("%d rounds: %d deliveries acked, %d refused, %d events; loading stopped %d times; acks resumed within %.2f s, loading had caught up within %.2f s, %d reads failed, longest %.2f s",
-		times, len(acked), refusals, events, stopped, slowestAck.Seconds(), slowestLoad.Seconds(), blind, longestBlind.Seconds())
+	t.Logf("%d rounds: %d deliveries acked, %d refused, %d events; loading stopped %d times; acks resumed within %.2f s, loading had caught up within %.2f s, the slowest of %d times 15 reads took %.2f s",
+		times, len(acked), refusals, events, stopped, slowestAck.Seconds(), slowestLoad.Seconds(), reads, slowestRead.Seconds())
 	if t.Failed() {
 		t.Log(r.log)
 	}

@@ -186,10 +186,12 @@ func (a *App) ingest(ctx context.Context, via, by string, r web.IngestRequest) (
 	if err != nil {
 		return query.Delivery{}, err
 	}
-	if r.Wait {
-		if err := a.road.settle(ctx, func(st *store.Store) bool { return st.Complete(seq) }); err != nil {
-			return query.Delivery{}, fmt.Errorf("delivery %s is safe in the archive and is being loaded: %w", rec.ID, err)
-		}
+	if !r.Wait { // the ack does not wait for the store, in whatever state that is
+		l, err := a.line(ctx, seq)
+		return deliveryOf(&l), err
+	}
+	if err := a.road.settle(ctx, func(st *store.Store) bool { return st.Complete(seq) }); err != nil {
+		return query.Delivery{}, fmt.Errorf("delivery %s is safe in the archive and is being loaded: %w", rec.ID, err)
 	}
 	return a.delivery(ctx, seq)
 }

@@ -28,6 +28,11 @@ type orders struct {
 	Rows  int    // of a delivery
 	Todo  []task
 	Loose bool // die when everything is acked, before it is loaded
+
+	Change string // what to do when everything is acked, as in [TestKillChange]
+	ID     string // of the delivery that is withdrawn
+	Turned bool   // whether the organisations that come are the turned ones
+	Early  bool   // the point may come while what was cut off before is finished
 }
 
 // task is a delivery to be brought in.
@@ -54,14 +59,23 @@ func victim(v string) {
 		return
 	}
 	var seen atomic.Int64
-	r, err := start(killConfig(o.Dir), Deps{Hook: func(p string) {
-		if p == o.Point && seen.Add(1) == o.Nth {
+	var armed atomic.Bool
+	armed.Store(o.Change == "" || o.Early)
+	r, err := launch(killConfig(o.Dir), Deps{Hook: func(p string) {
+		if p == o.Point && armed.Load() && seen.Add(1) == o.Nth {
 			die(p)
 		}
 	}})
 	if err != nil {
 		fmt.Println("error", err)
 		return
+	}
+	if o.Change != "" {
+		if err := r.change(o, func() { armed.Store(true) }); err != nil {
+			fmt.Println("error", err)
+			return
+		}
+		die("idle")
 	}
 	var wg sync.WaitGroup
 	feeds := map[int][]task{}
@@ -109,6 +123,8 @@ type outcome struct {
 	acked map[task]string
 	died  string        // where; "" where the parent killed it
 	first time.Duration // from the start of the process to its first ack
+
+	figures string // that it found when it was open
 }
 
 // runVictim runs a child until it is dead. With after it is killed that long
@@ -151,6 +167,8 @@ func runVictim(tb testing.TB, o orders, after time.Duration) outcome {
 				}
 			}
 			res.acked[k] = f[3]
+		case len(f) == 2 && f[0] == "figures":
+			res.figures = f[1]
 		case len(f) == 2 && f[0] == "died":
 			res.died = f[1]
 		default:

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -93,13 +94,20 @@ func (r *road) wake() {
 // and begins anew with what is not in it; nothing is lost, since everything
 // stands in the archive.
 func (r *road) run(ctx context.Context) error {
+	if st, _ := r.app.borrow(); st != nil {
+		st.users.Done()
+	} else if err := r.app.openStore(ctx); err != nil {
+		return err
+	}
 	for wait := time.Duration(0); ctx.Err() == nil; {
 		err := r.pass(ctx)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // it was stopped
 		}
-		if err == nil { // something asked for a pause
+		if r.app.down.Load() == nil { // something was loaded, or nothing has failed yet
 			wait = 0
+		}
+		if err == nil { // something asked for a pause
 			continue
 		}
 		wait = min(max(2*wait, 250*time.Millisecond), 10*time.Second)
@@ -118,12 +126,7 @@ func (r *road) run(ctx context.Context) error {
 
 // reopen closes the store and opens it again.
 func (a *App) reopen(ctx context.Context) error {
-	a.swap.Lock()
-	defer a.swap.Unlock()
-	if a.st != nil {
-		a.st.Close()
-		a.st = nil
-	}
+	a.closeStore()
 	return a.openStore(ctx)
 }
 
@@ -182,7 +185,7 @@ func (r *road) pass(ctx context.Context) error {
 func (r *road) catchUp(ctx context.Context) error {
 	withdrawn := r.app.reg.Withdrawals()
 	for _, seq := range slices.Sorted(maps.Keys(withdrawn)) {
-		d, err := r.app.delivery(ctx, seq)
+		d, err := r.app.deliveryBy(ctx, seq, r.app.with)
 		if errors.Is(err, query.ErrNotFound) || errors.Is(err, archive.ErrDamaged) {
 			continue // its line is damaged, so it is not loaded either
 		}
@@ -214,11 +217,16 @@ func (r *road) catchUp(ctx context.Context) error {
 var errPause = errors.New("pause")
 
 // while runs f as soon as nothing is being loaded; loading begins anew after
-// it. It returns f's error.
+// it. It returns f's error. When ctx ends before f has begun, f is not run; what
+// has begun is waited for.
 func (r *road) while(ctx context.Context, f func(context.Context) error) error {
 	done := make(chan error, 1)
+	var taken atomic.Bool // f is run, or nobody waits for it any more
 	r.mu.Lock()
 	r.pause = append(r.pause, func(ctx context.Context) error {
+		if !taken.CompareAndSwap(false, true) {
+			return nil
+		}
 		err := f(ctx)
 		done <- err
 		return r.app.with(func(st *store.Store) error { return st.Broken() })
@@ -229,7 +237,10 @@ func (r *road) while(ctx context.Context, f func(context.Context) error) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		if taken.CompareAndSwap(false, true) {
+			return context.Cause(ctx)
+		}
+		return <-done
 	}
 }
 

@@ -18,7 +18,7 @@ func TestStanding(t *testing.T) {
 	stands := func(r *running, want string) {
 		t.Helper()
 		day := event.Day(20_000)
-		for _, home := range []string{"XS", "QM", "NL"} {
+		for _, home := range []string{"XS", "DE", "NL"} {
 			for _, not := range []bool{false, true} {
 				q := query.Count{Period: query.Period{From: day, To: day}, Class: event.ClassController, Where: []query.Cond{{Dim: query.DimCountry, Value: home, Not: not}}}
 				if err := r.Store(func(st *store.Store) error {
@@ -31,11 +31,11 @@ func TestStanding(t *testing.T) {
 		}
 	}
 	cfg := smallConfig(dir)
-	for _, home := range []string{"XS", "QM"} {
+	for _, home := range []string{"XS", "DE"} {
 		cfg.Home = home
 		r := begin(t, cfg, Deps{})
 		stands(r, home)
-		if home == "QM" {
+		if home == "DE" {
 			other := "NL"
 			if err := r.journal(t.Context(), "test", archive.KindConfig, nil, registry.Config{Home: &other}); err != nil {
 				t.Fatal(err)

@@ -113,10 +113,15 @@ func begin(tb testing.TB, cfg Config, deps Deps) *running {
 	return r
 }
 
-func start(cfg Config, deps Deps) (*running, error) {
+func start(cfg Config, deps Deps) (*running, error) { return startWith(Open, cfg, deps) }
+
+// launch is start without waiting for the store.
+func launch(cfg Config, deps Deps) (*running, error) { return startWith(Start, cfg, deps) }
+
+func startWith(open func(context.Context, *slog.Logger, Config, Deps) (*App, error), cfg Config, deps Deps) (*running, error) {
 	r := &running{log: newRecord()}
 	var err error
-	if r.App, err = Open(context.Background(), slog.New(r.log), cfg, deps); err != nil {
+	if r.App, err = open(context.Background(), slog.New(r.log), cfg, deps); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, r.log)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

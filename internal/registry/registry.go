@@ -80,11 +80,15 @@ type Withdrawn struct {
 	Why      string `json:"why"`
 }
 
-// Config decides figures; fields that are nil stay as they are.
+// Config is the configuration as far as the journal knows it; fields that are nil stay as they are.
 type Config struct {
 	Home      *string `json:"home,omitzero"`      // country code of the constituency
 	HomeName  *string `json:"home_name,omitzero"` // for people
 	Simulated *bool   `json:"simulated,omitzero"` // every page says so
+
+	// Settings are all others that differ from the defaults, by key. They decide
+	// no figure, and are kept so that a change shows.
+	Settings map[string]string `json:"settings,omitzero"`
 }
 
 // Token may read or push. Its secret is known to its holder alone.
@@ -132,6 +136,7 @@ type Registry struct {
 	withdrawn   map[uint32]string
 	home, name  string
 	simulated   bool
+	settings    map[string]string // replaced, never changed
 }
 
 // New returns the registry of an empty journal: the version 1 of enrichment
@@ -218,6 +223,9 @@ func (r *Registry) Apply(l Line) error {
 		if c.Simulated != nil {
 			r.simulated = *c.Simulated
 		}
+		if c.Settings != nil {
+			r.settings = c.Settings
+		}
 	}
 	return nil
 }
@@ -292,6 +300,14 @@ func (r *Registry) Home() (code, name string) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.home, r.name
+}
+
+// Settings returns the settings that were in force at the last start and
+// differ from the defaults.
+func (r *Registry) Settings() map[string]string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.settings
 }
 
 // Simulated reports whether the data is a simulation.

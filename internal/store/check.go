@@ -279,9 +279,11 @@ func (s *Store) Withdraw(_ context.Context, d *query.Delivery) (again []uint32, 
 	if err := s.w.exec(`DELETE FROM meta WHERE key = 'dirty'; INSERT INTO meta VALUES ('dirty', '1')`); err != nil {
 		return nil, err
 	}
+	s.hook("withdraw")
 	if err := s.w.exec("COMMIT"); err != nil {
 		return nil, err
 	}
+	s.hook("withdrawn")
 	s.dirty = true
 	s.complete.add(d.Seq)
 	s.hide(nil, nil)
@@ -332,6 +334,7 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 	}()
 	old := s.gen.Load()
 	gen := old + 1
+	s.hook("resight")
 	// What an attempt that was cut off has left.
 	for _, t := range []string{"sighting", "sighted", "reseen", "annotation", "generation"} {
 		if err := s.w.exec(fmt.Sprintf("DELETE FROM %s WHERE gen >= %d", t, gen)); err != nil {
@@ -377,6 +380,7 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 		if err := s.flush(nil); err != nil {
 			return err
 		}
+		s.hook("resight-day")
 		if err := s.w.exec("COMMIT"); err != nil {
 			return err
 		}
@@ -385,12 +389,14 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 			progress(i+1, len(days))
 		}
 	}
+	s.hook("resight-turn")
 	if _, err := s.w.execArgs(`INSERT INTO generation VALUES (?, ?, ?::TIMESTAMP, ?, NULL)`, gen, enrichment, s.clock().UTC().Format(timeLayout), why); err != nil {
 		return err
 	}
 	if err := s.w.exec(fmt.Sprintf(`BEGIN; UPDATE meta SET value = '%d' WHERE key = 'generation'; DELETE FROM meta WHERE key = 'dirty'; UPDATE generation SET upto = (SELECT max(seq) FROM delivery) WHERE gen = %d; COMMIT`, gen, old)); err != nil {
 		return err
 	}
+	s.hook("resighted")
 	s.dirty = false
 	for _, ds := range s.days {
 		ds.seen, ds.seenOK = seenDay{}, false

@@ -49,9 +49,14 @@ func DefaultConfig(dir string) Config {
 // Deps is what the store needs from outside.
 type Deps struct {
 	Clock func() time.Time // for the time of arrival of nothing but log lines and generations
-	Hook  func(string)     // called before and after each commit; nil for none
 	// Standing are questions whose answers are kept; see [Store.Stand].
 	Standing []query.Count
+	// Hook is called before and after each commit: commit and committed of parts,
+	// withdraw and withdrawn of a delivery taken back; and while sightings are made
+	// anew: resight at the beginning, resight-day before each day's commit,
+	// resight-turn before figures change over, resighted when they have and what
+	// they used before is still there. Nil for none.
+	Hook func(string)
 }
 
 // ErrDamaged is returned when the database cannot be trusted: make it again
