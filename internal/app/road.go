@@ -34,9 +34,9 @@ const (
 	// transaction costs as much as some thousand rows, and one that fills a row
 	// group of the store costs least.
 	gather = 50 * time.Millisecond
-	// longest is how long a transaction waits for parts in all: what is in it
-	// shows when it ends.
-	longest = 800 * time.Millisecond
+	// longest is how long a transaction takes parts in: what is in it shows when
+	// it ends.
+	longest = time.Second
 )
 
 // road leads deliveries from the journal into the store. Feeds take turns
@@ -586,12 +586,12 @@ func (r *road) load(ctx context.Context, x *work, in <-chan *work) (rest *work, 
 		return nil, r.app.with(func(st *store.Store) error { return st.Refuse(ctx, x.refused) })
 	}
 	var given *work // the part that the store has now
-	until := time.Now().Add(longest)
+	var started time.Time
 	rows := 0
 	next := func() *store.Part {
 		given.free(r)
 		if given, x = x, nil; given == nil {
-			if given, rest = r.soon(in, until); given == nil {
+			if given, rest = r.soon(in, started.Add(longest)); given == nil {
 				return nil
 			}
 		}
@@ -599,7 +599,7 @@ func (r *road) load(ctx context.Context, x *work, in <-chan *work) (rest *work, 
 		return given.part
 	}
 	for more := true; more; {
-		started := time.Now()
+		started = time.Now()
 		if err := r.app.with(func(st *store.Store) (err error) { more, err = st.LoadFrom(ctx, next); return err }); err != nil {
 			return nil, err
 		}
@@ -613,11 +613,14 @@ func (r *road) load(ctx context.Context, x *work, in <-chan *work) (rest *work, 
 // soon waits a moment for the next part, where one is on its way. If what comes
 // is not a part it is rest.
 func (r *road) soon(in <-chan *work, until time.Time) (part, rest *work) {
+	if time.Now().After(until) {
+		return nil, nil
+	}
 	var w *work
 	select {
 	case w = <-in:
 	default:
-		if time.Now().After(until) || !r.more() {
+		if !r.more() {
 			return nil, nil
 		}
 		select {

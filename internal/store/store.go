@@ -43,7 +43,7 @@ type Config struct {
 
 // DefaultConfig suits a machine with 2 GiB to spare.
 func DefaultConfig(dir string) Config {
-	return Config{Dir: dir, Memory: 320 << 20, Recent: 112 << 20, Threads: 1, CheapDay: 20_000, Transaction: RowGroup}
+	return Config{Dir: dir, Memory: 224 << 20, Recent: 112 << 20, Threads: 1, CheapDay: 20_000, Transaction: RowGroup}
 }
 
 // Deps is what the store needs from outside.
