@@ -28,7 +28,7 @@ import (
 const (
 	maxQueued = 100_000 // deliveries read from the journal ahead of their turn
 	maxOpen   = 16      // deliveries that are being decoded, one of a feed
-	aheadRows = 60_000  // rows decoded ahead of the writer
+	aheadRows = 40_000  // rows decoded ahead of the writer
 	ahead     = 512     // parts decoded ahead of the writer
 	// gather is how long a transaction waits for a part that is on its way: a
 	// transaction costs as much as some thousand rows, and one that fills a row
@@ -583,7 +583,13 @@ func (r *road) load(ctx context.Context, x *work, in <-chan *work) (rest *work, 
 		r.mu.Unlock()
 	}()
 	if x.refused != nil {
-		return nil, r.app.with(func(st *store.Store) error { return st.Refuse(ctx, x.refused) })
+		return nil, r.app.with(func(st *store.Store) error {
+			restart, err := st.Refuse(ctx, x.refused)
+			if err == nil && restart {
+				err = errPause
+			}
+			return err
+		})
 	}
 	var given *work // the part that the store has now
 	var started time.Time

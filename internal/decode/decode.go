@@ -336,8 +336,13 @@ func (d *delivery) slot() *event.Event {
 	if n := len(list); n < cap(list) {
 		list = list[:n+1]
 	} else {
-		// Events are large: grow in few steps, and never beyond a part.
-		grown := make([]event.Event, n+1, max(n+1, min(max(4*n, 64), PartRows)))
+		// Events are large: grow in few steps, in small ones where they are many,
+		// and never beyond a part.
+		more := max(4*n, 64)
+		if n >= 4096 {
+			more = n + n/2
+		}
+		grown := make([]event.Event, n+1, max(n+1, min(more, PartRows)))
 		copy(grown, list)
 		list = grown
 	}

@@ -258,33 +258,60 @@ func (s *Store) Withdraw(_ context.Context, d *query.Delivery) (again []uint32, 
 	if done {
 		return nil, nil
 	}
-	if !known && s.pending[d.Seq] == nil && !slices.ContainsFunc(slices.Collect(maps.Keys(s.parts)), func(k partKey) bool { return k.delivery == d.Seq }) {
-		// Never loaded: there is nothing to take out.
+	if !known && !s.partly(d.Seq) { // never loaded: there is nothing to take out
 		s.complete.add(d.Seq)
 		return nil, errors.Join(s.writeDelivery(d, 0, query.StateWithdrawn, n), s.out["delivery"].flush())
 	}
+	return s.takeOut(d, query.StateWithdrawn, n)
+}
+
+// partly reports whether something of a delivery that is not complete is in.
+func (s *Store) partly(seq uint32) bool {
+	if s.pending[seq] != nil {
+		return true
+	}
+	for k := range s.parts {
+		if k.delivery == seq {
+			return true
+		}
+	}
+	return false
+}
+
+// takeOut removes the delivery's events and gives it its last state. It returns
+// the deliveries that have to be loaded again, whose events it removes too:
+// rows of theirs may have been duplicates of what is gone.
+func (s *Store) takeOut(d *query.Delivery, state query.State, n partCounts) (again []uint32, err error) {
 	if err := s.w.each(func(r *rows) { again = append(again, at[uint32](r, 0)) },
 		`SELECT seq FROM delivery WHERE feed = ? AND seq <> ? AND duplicate > 0 AND state = 'loaded' ORDER BY seq`, d.Feed, d.Seq); err != nil {
 		return nil, err
 	}
+	for k, p := range s.parts { // of any feed: that of a part is not known
+		if p.duplicate > 0 && k.delivery != d.Seq && !slices.Contains(again, k.delivery) {
+			again = append(again, k.delivery)
+		}
+	}
+	counted := s.complete.has(d.Seq) || len(again) > 0
 	if err := s.w.exec("BEGIN"); err != nil {
 		return nil, err
 	}
-	if err := s.forget(append(again, d.Seq), true); err != nil {
+	if err := s.forget(append(slices.Clone(again), d.Seq), true); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(s.writeDelivery(d, 0, query.StateWithdrawn, n), s.flush(nil)); err != nil {
+	if err := errors.Join(s.writeDelivery(d, 0, state, n), s.flush(nil)); err != nil {
 		return nil, err
 	}
-	if err := s.w.exec(`DELETE FROM meta WHERE key = 'dirty'; INSERT INTO meta VALUES ('dirty', '1')`); err != nil {
-		return nil, err
+	if counted {
+		if err := s.w.exec(`DELETE FROM meta WHERE key = 'dirty'; INSERT INTO meta VALUES ('dirty', '1')`); err != nil {
+			return nil, err
+		}
 	}
 	s.hook("withdraw")
 	if err := s.w.exec("COMMIT"); err != nil {
 		return nil, err
 	}
 	s.hook("withdrawn")
-	s.dirty = true
+	s.dirty = s.dirty || counted
 	s.complete.add(d.Seq)
 	s.hide(nil, nil)
 	clear(s.stored)

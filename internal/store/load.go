@@ -406,22 +406,33 @@ func (s *Store) writeDelivery(d *query.Delivery, enrichment uint32, state query.
 	return w.err
 }
 
-// Refuse records that a delivery could not be read, with the reason in it.
-func (s *Store) Refuse(_ context.Context, d *query.Delivery) error {
+// Refuse records that a delivery could not be read to its end, with the reason
+// in it. What was loaded of it is taken out; then restart is true, and loading
+// has to begin anew with what is not complete, since other deliveries may be
+// among it.
+func (s *Store) Refuse(_ context.Context, d *query.Delivery) (restart bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken != nil {
-		return s.broken
+		return false, s.broken
 	}
-	if s.complete.has(d.Seq) {
-		return nil
+	defer func() {
+		if err != nil {
+			s.broken = err
+		}
+	}()
+	switch {
+	case s.complete.has(d.Seq):
+		return false, nil
+	case s.partly(d.Seq):
+		_, err := s.takeOut(d, query.StateRefused, partCounts{})
+		return true, err
 	}
 	if err := errors.Join(s.writeDelivery(d, 0, query.StateRefused, partCounts{}), s.out["delivery"].flush()); err != nil {
-		s.broken = err
-		return err
+		return false, err
 	}
 	s.complete.add(d.Seq)
-	return nil
+	return false, nil
 }
 
 // termCache remembers the last word of each column: most rows repeat it.

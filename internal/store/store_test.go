@@ -444,3 +444,56 @@ func TestLastSecond(t *testing.T) {
 		}
 	}
 }
+
+// TestRefuseMidway refuses a delivery of which a part is in: the answers are
+// those of a store that never had it.
+func TestRefuseMidway(t *testing.T) {
+	make3 := func() [][]*Part {
+		w := world{rand.New(rand.NewPCG(7, 8))}
+		return [][]*Part{w.parts(1, "a", 2, 60), w.parts(2, "a", 2, 60), w.parts(3, "a", 2, 60)}
+	}
+	load := func(s *Store, parts []*Part) {
+		for _, p := range parts {
+			if err := s.Load(t.Context(), clone(p)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	with, without := open(t, t.TempDir()), open(t, t.TempDir())
+	defer func() { with.Close() }()
+	defer without.Close()
+	load(with, make3()[0][:1])
+	load(with, make3()[1])     // complete, with duplicates of the first
+	load(with, make3()[2][:1]) // not complete
+	d := delivery(1, "a")
+	d.Reason = "unreadable: in the middle"
+	if restart, err := with.Refuse(t.Context(), d); err != nil || !restart {
+		t.Fatal(restart, err)
+	}
+	for i := range 2 {
+		if with.Complete(uint32(i + 2)) {
+			t.Errorf("delivery %d is not loaded again", i+2)
+		}
+		load(with, make3()[i+1])
+		load(without, make3()[i+1])
+	}
+	if !with.Dirty() {
+		t.Error("events were taken out, and the sightings are not made anew")
+	}
+	if err := with.Resight(t.Context(), "refused", 0, nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	want := questions(t, without, policy.Local())
+	if !reflect.DeepEqual(questions(t, with, policy.Local()), want) {
+		t.Error("the refused delivery still counts")
+	}
+	with.Close()
+	with = open(t, with.cfg.Dir)
+	if !reflect.DeepEqual(questions(t, with, policy.Local()), want) {
+		t.Error("opened again, the refused delivery counts")
+	}
+	list, _, err := with.Deliveries(t.Context(), DeliveryFilter{State: query.StateRefused})
+	if err != nil || len(list) != 1 || list[0].Reason != d.Reason || list[0].Received != 0 {
+		t.Error(list, err)
+	}
+}
