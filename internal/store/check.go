@@ -209,6 +209,10 @@ func (s *Store) readTotals(_ context.Context, gen uint32) error {
 	}, `SELECT class, asset, day FROM sighting WHERE gen = ? AND flags & 1 = 1`, gen); err != nil {
 		return err
 	}
+	if err := s.w.each(func(r *rows) { s.named[at[uint8](r, 0)].Store(true) },
+		fmt.Sprintf(`SELECT DISTINCT class FROM sighting WHERE kind NOT IN (%d, %d)`, event.AssetAddress, event.AssetService)); err != nil {
+		return err
+	}
 	days, last, err := s.countStanding(gen, s.standing.list)
 	if err != nil {
 		return err

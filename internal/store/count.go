@@ -304,6 +304,9 @@ func (s *Store) dailyCount(scope policy.Scope, q query.Count, by query.Dim) stri
 	if n := len(conds); flag != firstOfClass && alternatives(conds, query.DimFamily, query.DimFeed) && n > 0 {
 		return exact
 	}
+	if !s.named[q.Class].Load() { // DuckDB pays for the other count also where there is nothing in it: ten times as much
+		return fmt.Sprintf("count(*) FILTER (flags & %d <> 0)", flag)
+	}
 	return fmt.Sprintf("count(*) FILTER (flags & %d <> 0 AND kind IN (%d, %d)) + count(DISTINCT asset) FILTER (kind NOT IN (%d, %d))",
 		flag, event.AssetAddress, event.AssetService, event.AssetAddress, event.AssetService)
 }

@@ -158,8 +158,13 @@ func (s *Store) Events(ctx context.Context, scope policy.Scope, q query.Events) 
 	return list, total, err
 }
 
+// sliceRows is about how many events are sorted at a time: those of a larger
+// day are read in slices of its time.
+const sliceRows = 50_000
+
 // EventsSeq gives all events of a selection, the oldest first. They are
-// sorted day by day, so that any number of them costs bounded memory.
+// sorted in slices of time, so that any number of them costs bounded memory,
+// unless very many have the same time.
 func (s *Store) EventsSeq(ctx context.Context, scope policy.Scope, q query.Events) iter.Seq2[query.Event, error] {
 	return func(yield func(query.Event, error) bool) {
 		period := q.Period
@@ -171,35 +176,46 @@ func (s *Store) EventsSeq(ctx context.Context, scope policy.Scope, q query.Event
 		}
 		src := eventSource(s.gen.Load())
 		for d := period.From; d <= period.To; d++ {
-			if s.marg.events(d) == 0 {
+			n := s.marg.events(d)
+			if n == 0 {
 				continue
 			}
 			q.Period = query.Period{From: d, To: d}
-			where, args := s.eventWhere(scope, q)
-			stop := false
-			err := s.read(ctx, func(c *conn) error {
-				r, err := c.query(`SELECT `+eventFields+` FROM `+src+` WHERE `+where+` ORDER BY time, delivery, "row"`, args...)
+			slices := min(1+n/sliceRows, 1440)
+			for i := range slices {
+				from, to := dayMicros*i/slices, dayMicros*(i+1)/slices
+				more, err := s.slice(ctx, scope, q, src, int64(d)*dayMicros+from, int64(d)*dayMicros+to, yield)
 				if err != nil {
-					return err
+					yield(query.Event{}, err)
 				}
-				defer r.close()
-				for r.next() {
-					if !yield(s.scanEvent(r), nil) {
-						stop = true
-						return nil
-					}
+				if err != nil || !more {
+					return
 				}
-				return r.err
-			})
-			if err != nil && !stop {
-				yield(query.Event{}, err)
-				return
-			}
-			if stop {
-				return
 			}
 		}
 	}
+}
+
+// slice gives the events of a selection from src in a slice of time, in
+// microseconds since 1970. more is false if no more are wanted.
+func (s *Store) slice(ctx context.Context, scope policy.Scope, q query.Events, src string, from, to int64, yield func(query.Event, error) bool) (more bool, err error) {
+	where, args := s.eventWhere(scope, q)
+	more = true
+	err = s.read(ctx, func(c *conn) error {
+		r, err := c.query(fmt.Sprintf(`SELECT %s FROM %s WHERE %s AND time >= make_timestamp(%d) AND time < make_timestamp(%d) ORDER BY time, delivery, "row"`,
+			eventFields, src, where, from, to), args...)
+		if err != nil {
+			return err
+		}
+		defer r.close()
+		for r.next() {
+			if more = yield(s.scanEvent(r), nil); !more {
+				return nil
+			}
+		}
+		return r.err
+	})
+	return more, err
 }
 
 // Event returns one event by its delivery and row.

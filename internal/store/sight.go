@@ -146,6 +146,9 @@ func (s *Store) putReseen(gen uint32, c event.Class, day, prev event.Day, weight
 }
 
 func (s *Store) putSighting(gen uint32, c *sighting, flags uint8, prev event.Day) {
+	if c.kind != event.AssetAddress && c.kind != event.AssetService {
+		s.named[c.class].Store(true)
+	}
 	w := s.sg
 	put(w, siGen, gen)
 	put(w, siDay, int32(c.day))

@@ -105,10 +105,11 @@ type Store struct {
 	genEnrichment uint32          // version that the generation was made with
 	broken        error           // set by a failed transaction: the store must be opened again
 
-	gen     atomic.Uint32 // the generation of sightings that figures use
-	hidden  atomic.Value  // []uint32: deliveries that are partly in, which nobody sees
-	mixed   atomic.Bool   // annotations of several versions are in use
-	damaged atomic.Bool   // a query met damage
+	named   [event.Classes]atomic.Bool // sightings of the class may have assets that are no addresses
+	gen     atomic.Uint32              // the generation of sightings that figures use
+	hidden  atomic.Value               // []uint32: deliveries that are partly in, which nobody sees
+	mixed   atomic.Bool                // annotations of several versions are in use
+	damaged atomic.Bool                // a query met damage
 }
 
 // partKey names a part.

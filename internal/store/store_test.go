@@ -497,3 +497,30 @@ func TestRefuseMidway(t *testing.T) {
 		t.Error(list, err)
 	}
 }
+
+// TestEventsSlices reads days that are sorted in several slices.
+func TestEventsSlices(t *testing.T) {
+	s := open(t, t.TempDir())
+	defer s.Close()
+	want := 0
+	for seq := uint32(4); seq > 0; seq-- {
+		p := sinkhole(seq, 20_000)
+		want += len(p.Events)
+		if err := s.Load(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n, last := 0, event.Event{}
+	for e, err := range s.EventsSeq(t.Context(), policy.Local(), query.Events{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Time < last.Time || e.Time == last.Time && (e.Delivery < last.Delivery || e.Delivery == last.Delivery && e.Row <= last.Row) {
+			t.Fatalf("event %d: d%d/%d at %d comes after d%d/%d at %d", n, e.Delivery, e.Row, e.Time, last.Delivery, last.Row, last.Time)
+		}
+		n, last = n+1, e.Event
+	}
+	if n != want || s.marg.events(day0+1) < sliceRows {
+		t.Errorf("%d events of %d, %d of one day", n, want, s.marg.events(day0+1))
+	}
+}
