@@ -376,7 +376,7 @@ func (r *road) decode(ctx context.Context, out chan<- *work) error {
 		if err != nil {
 			return ctxErr(ctx, err)
 		}
-		if err := r.ahead.Acquire(ctx, int64(x.rows())); err != nil {
+		if err := r.ahead.Acquire(ctx, x.weight()); err != nil {
 			return ctxErr(ctx, err)
 		}
 		select {
@@ -645,7 +645,7 @@ func (x *work) free(r *road) {
 	if x == nil || x.part == nil {
 		return
 	}
-	r.ahead.Release(int64(x.part.Rows))
+	r.ahead.Release(x.weight())
 	x.decoded.Recycle()
 	r.spare.Put(&x.part.Notes)
 	x.part = nil
@@ -667,11 +667,12 @@ func (r *road) more() bool {
 	return r.queued > 0
 }
 
-func (x *work) rows() int {
+// weight is how much of aheadRows the part takes: a full one takes all.
+func (x *work) weight() int64 {
 	if x.part == nil {
 		return 0
 	}
-	return x.part.Rows
+	return int64(min(x.part.Rows, aheadRows))
 }
 
 // quiet returns a channel that is closed at the next change.
