@@ -91,13 +91,21 @@ func (s *Store) clearRow(r *rows) []driver.Value {
 // Rows that are in the log and not yet in the file are held in memory as they
 // came, 1.7 bytes of it for a byte of the log. Where they fill it, they go to
 // temporary files; and where the disk is full, nothing can be read, nor the log
-// itself when the file is opened. So it is kept below a share of the memory that
-// leaves room for a transaction and for questions. A quarter of 320 MiB costs
-// 4 % more CPU than 256 MB of log do, with deliveries of a thousand rows.
+// itself when the file is opened. So the log is kept below a share of the memory,
+// and the events of a transaction below another, which leaves room for
+// questions. A quarter of 320 MiB for the log costs 4 % more CPU than 256 MB do,
+// with deliveries of a thousand rows.
 const (
-	logShare = 4
-	maxLog   = 256 << 20
+	logShare   = 5
+	maxLog     = 256 << 20
+	eventShare = 5
+	eventBytes = 380 // of memory for an event of an open transaction
 )
+
+// transaction is how many events the configuration lets into a transaction.
+func transaction(cfg Config) int {
+	return int(min(int64(cfg.Transaction), max(cfg.Memory/eventShare/eventBytes, 1)))
+}
 
 // options are what DuckDB is opened with. They hold from its first step on: a
 // long log is read back when it is opened, and what that needs beyond the

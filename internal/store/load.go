@@ -112,7 +112,7 @@ func (s *Store) LoadFrom(_ context.Context, next func() *Part) (more bool, err e
 		finished []uint32
 	)
 	s.tick++
-	for room := s.cfg.Transaction; !more; {
+	for room := transaction(s.cfg); !more; {
 		l := s.cut
 		if s.cut = nil; l == nil {
 			p := next()

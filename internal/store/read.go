@@ -158,13 +158,28 @@ func (s *Store) Events(ctx context.Context, scope policy.Scope, q query.Events) 
 	return list, total, err
 }
 
-// sliceRows is about how many events are sorted at a time: those of a larger
-// day are read in slices of its time.
+// sliceRows is how many events are sorted at a time: those of a larger day are
+// read in slices.
 const sliceRows = 50_000
 
+// place is where an event stands in the order of [Store.EventsSeq].
+type place struct {
+	time          int64
+	delivery, row uint32
+}
+
+// from is the SQL that an event stands at p or after it.
+func (p place) from() string {
+	return fmt.Sprintf(`time >= make_timestamp(%[1]d) AND (time > make_timestamp(%[1]d) OR delivery > %[2]d OR delivery = %[2]d AND "row" >= %[3]d)`, p.time, p.delivery, p.row)
+}
+
+// before is the SQL that an event stands before p.
+func (p place) before() string {
+	return fmt.Sprintf(`time <= make_timestamp(%[1]d) AND (time < make_timestamp(%[1]d) OR delivery < %[2]d OR delivery = %[2]d AND "row" < %[3]d)`, p.time, p.delivery, p.row)
+}
+
 // EventsSeq gives all events of a selection, the oldest first. They are
-// sorted in slices of time, so that any number of them costs bounded memory,
-// unless very many have the same time.
+// sorted in slices, so that any number of them costs bounded memory.
 func (s *Store) EventsSeq(ctx context.Context, scope policy.Scope, q query.Events) iter.Seq2[query.Event, error] {
 	return func(yield func(query.Event, error) bool) {
 		period := q.Period
@@ -181,29 +196,52 @@ func (s *Store) EventsSeq(ctx context.Context, scope policy.Scope, q query.Event
 				continue
 			}
 			q.Period = query.Period{From: d, To: d}
-			slices := min(1+n/sliceRows, 1440)
-			for i := range slices {
-				from, to := dayMicros*i/slices, dayMicros*(i+1)/slices
-				more, err := s.slice(ctx, scope, q, src, int64(d)*dayMicros+from, int64(d)*dayMicros+to, yield)
-				if err != nil {
-					yield(query.Event{}, err)
+			where, args := s.eventWhere(scope, q)
+			ends, err := s.slices(ctx, src, where, args, n)
+			for i := 0; err == nil && i <= len(ends); i++ {
+				cond := where
+				if i > 0 {
+					cond += " AND " + ends[i-1].from()
 				}
-				if err != nil || !more {
+				if i < len(ends) {
+					cond += " AND " + ends[i].before()
+				}
+				more := false
+				if more, err = s.slice(ctx, src, cond, args, yield); err == nil && !more {
 					return
 				}
+			}
+			if err != nil {
+				yield(query.Event{}, err)
+				return
 			}
 		}
 	}
 }
 
-// slice gives the events of a selection from src in a slice of time, in
-// microseconds since 1970. more is false if no more are wanted.
-func (s *Store) slice(ctx context.Context, scope policy.Scope, q query.Events, src string, from, to int64, yield func(query.Event, error) bool) (more bool, err error) {
-	where, args := s.eventWhere(scope, q)
+// slices returns where the slices of a selection end, if there may be so many
+// events that they have to be sorted in several.
+func (s *Store) slices(ctx context.Context, src, where string, args []any, most int64) (ends []place, err error) {
+	if most <= sliceRows {
+		return nil, nil
+	}
+	err = s.read(ctx, func(c *conn) error {
+		n := 0
+		return c.each(func(r *rows) {
+			if n++; n%sliceRows == 0 {
+				ends = append(ends, place{at[int64](r, 0), at[uint32](r, 1), at[uint32](r, 2)})
+			}
+		}, `SELECT time, delivery, "row" FROM `+src+` WHERE `+where+` ORDER BY ALL`, args...)
+	})
+	return ends, err
+}
+
+// slice gives the events from src that meet the condition, sorted. more is
+// false if no more are wanted.
+func (s *Store) slice(ctx context.Context, src, where string, args []any, yield func(query.Event, error) bool) (more bool, err error) {
 	more = true
 	err = s.read(ctx, func(c *conn) error {
-		r, err := c.query(fmt.Sprintf(`SELECT %s FROM %s WHERE %s AND time >= make_timestamp(%d) AND time < make_timestamp(%d) ORDER BY time, delivery, "row"`,
-			eventFields, src, where, from, to), args...)
+		r, err := c.query(`SELECT `+eventFields+` FROM `+src+` WHERE `+where+` ORDER BY time, delivery, "row"`, args...)
 		if err != nil {
 			return err
 		}

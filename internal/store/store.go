@@ -37,7 +37,8 @@ type Config struct {
 	// any of them.
 	CheapDay int64
 
-	// Transaction is how many events fill a transaction: [RowGroup], but in tests.
+	// Transaction is how many events fill a transaction: [RowGroup], but in tests,
+	// and fewer where Memory is small.
 	Transaction int
 }
 
