@@ -59,15 +59,16 @@ func (s *Store) duplicates(p *Part) ([]bool, error) {
 	dup := make([]bool, len(p.Events))
 	missing := map[event.Day]int64(nil) // days not in memory, with the part's events on them
 	cur := never
+	var ds *dayState
 	for i := range p.Events {
 		d := p.Events[i].Day()
 		if d != cur {
 			cur = d
-			if ds := s.day(d); !ds.idsOK && s.stored[d] == 0 {
+			if ds = s.day(d); !ds.idsOK && s.stored[d] == 0 {
 				ds.idsOK = true
 			}
 		}
-		if !s.days[d].idsOK {
+		if !ds.idsOK {
 			if missing == nil {
 				missing = map[event.Day]int64{}
 			}
@@ -97,7 +98,6 @@ func (s *Store) duplicates(p *Part) ([]bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	var ds *dayState
 	cur = never
 	for i := range p.Events {
 		e := &p.Events[i]

@@ -158,9 +158,10 @@ func (s *Store) Events(ctx context.Context, scope policy.Scope, q query.Events) 
 	return list, total, err
 }
 
-// sliceRows is how many events are sorted at a time: those of a larger day are
-// read in slices.
-const sliceRows = 50_000
+// sliceRows returns how many events are sorted at a time, in a third of the
+// memory: those of a larger day are read in slices. A slice costs a look at all
+// events of its days, so there should be few.
+func sliceRows(cfg Config) int64 { return max(20_000, cfg.Memory/3/eventBytes) }
 
 // place is where an event stands in the order of [Store.EventsSeq].
 type place struct {
@@ -206,7 +207,7 @@ func (s *Store) EventsSeq(ctx context.Context, scope policy.Scope, q query.Event
 				if i < len(ends) {
 					cond += " AND " + ends[i].before()
 				}
-				more := false
+				var more bool
 				if more, err = s.slice(ctx, src, cond, args, yield); err == nil && !more {
 					return
 				}
@@ -222,13 +223,14 @@ func (s *Store) EventsSeq(ctx context.Context, scope policy.Scope, q query.Event
 // slices returns where the slices of a selection end, if there may be so many
 // events that they have to be sorted in several.
 func (s *Store) slices(ctx context.Context, src, where string, args []any, most int64) (ends []place, err error) {
-	if most <= sliceRows {
+	size := sliceRows(s.cfg)
+	if most <= size {
 		return nil, nil
 	}
 	err = s.read(ctx, func(c *conn) error {
-		n := 0
+		n := int64(0)
 		return c.each(func(r *rows) {
-			if n++; n%sliceRows == 0 {
+			if n++; n%size == 0 {
 				ends = append(ends, place{at[int64](r, 0), at[uint32](r, 1), at[uint32](r, 2)})
 			}
 		}, `SELECT time, delivery, "row" FROM `+src+` WHERE `+where+` ORDER BY ALL`, args...)

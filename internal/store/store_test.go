@@ -510,6 +510,7 @@ func TestEventsSlices(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	s.cfg.Memory = 1 << 20 // so that slices are small
 	n, last := 0, event.Event{}
 	for e, err := range s.EventsSeq(t.Context(), policy.Local(), query.Events{}) {
 		if err != nil {
@@ -520,7 +521,7 @@ func TestEventsSlices(t *testing.T) {
 		}
 		n, last = n+1, e.Event
 	}
-	if n != want || s.marg.events(day0+1) < sliceRows {
+	if n != want || s.marg.events(day0+1) <= sliceRows(s.cfg) {
 		t.Errorf("%d events of %d, %d of one day", n, want, s.marg.events(day0+1))
 	}
 }
