@@ -28,12 +28,12 @@ import (
 const (
 	maxQueued = 100_000 // deliveries read from the journal ahead of their turn
 	maxOpen   = 16      // deliveries that are being decoded, one of a feed
-	aheadRows = 40_000  // rows decoded ahead of the writer
+	aheadRows = 40_000  // rows decoded ahead of the writer, or two large parts
 	ahead     = 512     // parts decoded ahead of the writer
 	// gather is how long a transaction waits for a part that is on its way: a
 	// transaction costs as much as some thousand rows, and one that fills a row
 	// group of the store costs least.
-	gather = 50 * time.Millisecond
+	gather = 100 * time.Millisecond
 	// longest is how long a transaction takes parts in: what is in it shows when
 	// it ends.
 	longest = time.Second
@@ -667,12 +667,13 @@ func (r *road) more() bool {
 	return r.queued > 0
 }
 
-// weight is how much of aheadRows the part takes: a full one takes all.
+// weight is how much of aheadRows the part takes: a large one half, so that the
+// next can be decoded while it is loaded.
 func (x *work) weight() int64 {
 	if x.part == nil {
 		return 0
 	}
-	return int64(min(x.part.Rows, aheadRows))
+	return int64(min(x.part.Rows, aheadRows/2))
 }
 
 // quiet returns a channel that is closed at the next change.
