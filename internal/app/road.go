@@ -32,11 +32,12 @@ const (
 	ahead     = 512     // parts decoded ahead of the writer
 	// gather is how long a transaction waits for a part that is on its way: a
 	// transaction costs as much as some thousand rows, and one that fills a row
-	// group of the store costs least.
-	gather = 100 * time.Millisecond
-	// longest is how long a transaction takes parts in: what is in it shows when
-	// it ends.
-	longest = time.Second
+	// group of the store costs least. Where a delivery is complete in it, and
+	// shows when it ends, it waits for the shorter time.
+	gather      = 100 * time.Millisecond
+	gatherShort = 40 * time.Millisecond
+	// longest is how long a transaction takes parts in.
+	longest = 700 * time.Millisecond
 )
 
 // road leads deliveries from the journal into the store. Feeds take turns
@@ -592,20 +593,24 @@ func (r *road) load(ctx context.Context, x *work, in <-chan *work) (rest *work, 
 		})
 	}
 	var given *work // the part that the store has now
-	var started time.Time
-	rows := 0
+	var until time.Time
+	rows, wait := 0, gather
 	next := func() *store.Part {
 		given.free(r)
 		if given, x = x, nil; given == nil {
-			if given, rest = r.soon(in, started.Add(longest)); given == nil {
+			if given, rest = r.soon(in, until, wait); given == nil {
 				return nil
 			}
 		}
 		rows += given.part.Rows
+		if given.part.Last {
+			wait = gatherShort
+		}
 		return given.part
 	}
 	for more := true; more; {
-		started = time.Now()
+		started := time.Now()
+		until, wait = started.Add(longest), gather
 		if err := r.app.with(func(st *store.Store) (err error) { more, err = st.LoadFrom(ctx, next); return err }); err != nil {
 			return nil, err
 		}
@@ -616,9 +621,9 @@ func (r *road) load(ctx context.Context, x *work, in <-chan *work) (rest *work, 
 	return rest, nil
 }
 
-// soon waits a moment for the next part, where one is on its way. If what comes
-// is not a part it is rest.
-func (r *road) soon(in <-chan *work, until time.Time) (part, rest *work) {
+// soon waits for the next part, where one is on its way. If what comes is not a
+// part it is rest.
+func (r *road) soon(in <-chan *work, until time.Time, wait time.Duration) (part, rest *work) {
 	if time.Now().After(until) {
 		return nil, nil
 	}
@@ -631,7 +636,7 @@ func (r *road) soon(in <-chan *work, until time.Time) (part, rest *work) {
 		}
 		select {
 		case w = <-in:
-		case <-time.After(gather):
+		case <-time.After(wait):
 		}
 	}
 	if w != nil && w.refused != nil {

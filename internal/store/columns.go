@@ -102,9 +102,15 @@ const (
 	eventBytes = 380 // of memory for an event of an open transaction
 )
 
-// transaction is how many events the configuration lets into a transaction.
+// transaction is how many events the configuration lets into a transaction. One
+// that cannot fill a row group is copied at its commit, and has room for half as
+// many.
 func transaction(cfg Config) int {
-	return int(min(int64(cfg.Transaction), max(cfg.Memory/eventShare/eventBytes, 1)))
+	fit := cfg.Memory / eventShare / eventBytes
+	if fit < int64(cfg.Transaction) {
+		return int(max(fit/2, 1))
+	}
+	return cfg.Transaction
 }
 
 // options are what DuckDB is opened with. They hold from its first step on: a

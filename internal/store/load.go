@@ -48,8 +48,9 @@ type dayClass struct {
 const RowGroup = 122_880
 
 // loading is a part on its way into the tables. It may be cut where a row
-// group is full: then its first events are committed, and nobody sees them
-// before the others and its row of table load are.
+// group is full, or before its delivery's many sightings: then its first events
+// are committed, and nobody sees them before the others and its row of table
+// load are.
 type loading struct {
 	p     *Part
 	feed  uint32
@@ -58,7 +59,12 @@ type loading struct {
 	at    int // the next event
 	n     partCounts
 	multi bool
+	apart bool // its delivery's sightings are applied in a transaction of their own
 }
+
+// manySightings is from how many sightings on a delivery's are applied in a
+// transaction of their own: what came before it in the same one need not wait.
+const manySightings = 50_000
 
 func (l *loading) key() partKey { return partKey{l.p.Delivery.Seq, uint32(l.p.Index)} }
 
@@ -112,7 +118,8 @@ func (s *Store) LoadFrom(_ context.Context, next func() *Part) (more bool, err e
 		finished []uint32
 	)
 	s.tick++
-	for room := transaction(s.cfg); !more; {
+	full := transaction(s.cfg)
+	for room := full; !more; {
 		l := s.cut
 		if s.cut = nil; l == nil {
 			p := next()
@@ -135,6 +142,13 @@ func (s *Store) LoadFrom(_ context.Context, next func() *Part) (more bool, err e
 		if l.at < len(l.p.Events) {
 			s.cut = l
 			break
+		}
+		if l.p.Last && len(s.pending[l.key().delivery].cands) >= manySightings {
+			more = true
+			if !l.apart && room < full {
+				l.apart, s.cut = true, l
+				break
+			}
 		}
 		if row := s.endPart(l); row != nil {
 			done = append(done, *row)
