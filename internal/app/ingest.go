@@ -188,7 +188,10 @@ func (a *App) ingest(ctx context.Context, via, by string, r web.IngestRequest) (
 	}
 	if !r.Wait { // the ack does not wait for the store, in whatever state that is
 		l, err := a.line(ctx, seq)
-		return deliveryOf(&l), err
+		if err != nil {
+			return query.Delivery{}, err
+		}
+		return deliveryOf(&l), nil
 	}
 	if err := a.road.settle(ctx, func(st *store.Store) bool { return st.Complete(seq) }); err != nil {
 		return query.Delivery{}, fmt.Errorf("delivery %s is safe in the archive and is being loaded: %w", rec.ID, err)
