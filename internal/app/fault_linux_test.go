@@ -73,7 +73,7 @@ func fill(tb testing.TB, dir string, left int64) (remove func()) {
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	times := rounds(3, 20)
-	disk := mountSmall(t, 128<<20)
+	disk := mountSmall(t, 96<<20)
 	cfg := smallConfig(filepath.Join(disk, "data"))
 	cfg.Archive.MinFree = 4 << 20
 	var atCommit atomic.Pointer[func()] // run once, before a transaction of the store commits
@@ -89,7 +89,7 @@ func TestDiskFull(t *testing.T) {
 
 	sent := []parcel{}
 	acked := map[string]parcel{}
-	next := func() parcel { return parcelOf(len(sent)%2, len(sent)/2, 1_000) }
+	next := func() parcel { return parcelOf(len(sent)%2, len(sent)/2, 500) }
 	for range 4 {
 		p := next()
 		acked[r.mustSend(t, p)[0]] = p

@@ -147,6 +147,13 @@ func (r *road) pass(ctx context.Context) error {
 			return err
 		}
 	}
+	if r.app.down.Load() != nil {
+		// What is in the log takes memory that the next transaction, or its
+		// checkpoint, may have lacked. By itself it needs the least.
+		if err := r.app.with((*store.Store).Checkpoint); err != nil {
+			return err
+		}
+	}
 	if err := r.catchUp(ctx); err != nil {
 		return err
 	}

@@ -258,9 +258,7 @@ func (s *Store) countGroups(ctx context.Context, scope policy.Scope, q query.Cou
 		}
 		return &out[i].Value
 	}
-	// A day that was not asked for has been seen once, on a full disk: it is an
-	// error, and not a number.
-	strange := false
+	strange := false // a day that was not asked for: an error, and not a number
 	place := func(r *rows) int {
 		i := int(event.Day(at[int32](r, 1)) - q.Period.From)
 		if i < 0 || i >= q.Period.Days() {

@@ -95,7 +95,13 @@ func (d *duck) connect() (*conn, error) {
 
 func (c *conn) close() { b.Disconnect(&c.c) }
 
-// read runs f with a connection of the pool.
+// read runs f with a connection of the pool, in a transaction: all its queries
+// see the tables as they stood at the first.
+//
+// Without one, each statement is planned in one transaction and run in another,
+// and a plan relies on the least and greatest value of each column as they were:
+// what is committed between the two, a new day say, then comes out as another
+// number.
 func (d *duck) read(ctx context.Context, f func(*conn) error) error {
 	var c *conn
 	select {
@@ -122,12 +128,17 @@ func (d *duck) read(ctx context.Context, f func(*conn) error) error {
 		}
 	}
 	defer func() { d.pool <- c }()
-	stop := context.AfterFunc(ctx, func() { b.Interrupt(c.c) })
+	if err := c.exec("BEGIN TRANSACTION READ ONLY"); err != nil {
+		return err
+	}
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { b.Interrupt(c.c); close(interrupted) })
 	err := f(c)
 	if !stop() {
+		<-interrupted // or the end of the transaction would be
 		err = errors.Join(ctx.Err(), err)
 	}
-	return err
+	return errors.Join(err, c.exec("ROLLBACK"))
 }
 
 // close waits for the readers and closes the file.

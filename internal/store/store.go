@@ -254,11 +254,19 @@ func (s *Store) Close() {
 	s.duck.close()
 }
 
-// Checkpoint moves everything from the log into the file.
+// Checkpoint moves everything from the log into the file. After an error the
+// store is broken and has to be opened again.
 func (s *Store) Checkpoint() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.w.exec("CHECKPOINT")
+	if s.broken != nil {
+		return s.broken
+	}
+	err := s.w.exec("CHECKPOINT")
+	if err != nil {
+		s.broken = fmt.Errorf("the store stopped at a failed checkpoint: %w", err)
+	}
+	return err
 }
 
 // Broken returns why the store has to be opened again, or nil.
