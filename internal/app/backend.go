@@ -53,6 +53,9 @@ func (a *App) Status(ctx context.Context, s policy.Scope) (web.Status, error) {
 		if s.All() {
 			st.Events, st.Outside = x.Totals()
 			st.Waiting = a.waitingCount()
+			if err := a.down.Load(); err != nil {
+				st.Stopped = (*err).Error()
+			}
 		}
 		return nil
 	})

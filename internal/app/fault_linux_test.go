@@ -98,7 +98,7 @@ func TestDiskFull(t *testing.T) {
 	r.settle(t)
 
 	var slowestAck, slowestLoad, slowestRead time.Duration
-	refusals, reads := 0, 0
+	refusals, reads, shown := 0, 0, 0
 	for round := range times {
 		// Deliveries come in while the disk fills up.
 		left := []int64{0, 64 << 10, 1 << 20, 3 << 20, 5 << 20}[rng.IntN(5)]
@@ -147,6 +147,11 @@ func TestDiskFull(t *testing.T) {
 			}
 			slowestRead = max(slowestRead, time.Since(since))
 		}
+		if st, err := r.Status(t.Context(), policy.Local()); err != nil {
+			t.Errorf("round %d: %v", round, err)
+		} else if st.Stopped != "" {
+			shown++
+		}
 		remove()
 		freed := time.Now()
 		for {
@@ -170,6 +175,9 @@ func TestDiskFull(t *testing.T) {
 		}
 		cancel()
 		slowestLoad = max(slowestLoad, time.Since(freed))
+		if st, err := r.Status(t.Context(), policy.Local()); err != nil || st.Stopped != "" {
+			t.Errorf("round %d: loading has caught up, and stands still: %q %v", round, st.Stopped, err)
+		}
 	}
 
 	ds := r.deliveries(t)
@@ -193,11 +201,11 @@ func TestDiskFull(t *testing.T) {
 	whole.settle(t)
 	same(t, "after a full disk", got, whole.mustDocuments(t))
 	stopped := strings.Count(r.log.String(), "loading stopped")
-	if stopped == 0 {
+	if stopped == 0 || shown == 0 {
 		t.Error("the store never met the full disk: the test shows nothing of it")
 	}
-	t.Logf("%d rounds: %d deliveries acked, %d refused, %d events; loading stopped %d times; acks resumed within %.2f s, loading had caught up within %.2f s, the slowest of %d times 15 reads took %.2f s",
-		times, len(acked), refusals, events, stopped, slowestAck.Seconds(), slowestLoad.Seconds(), reads, slowestRead.Seconds())
+	t.Logf("%d rounds: %d deliveries acked, %d refused, %d events; loading stopped %d times, shown in %d rounds; acks resumed within %.2f s, loading had caught up within %.2f s, the slowest of %d times 15 reads took %.2f s",
+		times, len(acked), refusals, events, stopped, shown, slowestAck.Seconds(), slowestLoad.Seconds(), reads, slowestRead.Seconds())
 	if t.Failed() {
 		t.Log(r.log)
 	}

@@ -26,6 +26,12 @@ func newMetrics(a *App) *metrics {
 	}
 	m.registry.MustRegister(m.deliveries, m.rows, m.commit, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tocsin_deliveries_waiting", Help: "Deliveries acked and not yet in the store."}, func() float64 { return float64(a.waitingCount()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tocsin_loading_stopped", Help: "1 while nothing can be loaded, as on a full disk; what is acked meanwhile waits."}, func() float64 {
+			if a.down.Load() != nil {
+				return 1
+			}
+			return 0
+		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tocsin_up_to_ack", Help: "1 while deliveries can be acked."}, func() float64 {
 			if a.arch == nil || a.arch.Err() != nil {
 				return 0

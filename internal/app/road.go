@@ -712,6 +712,7 @@ func (r *road) rest(ctx context.Context, empty bool) error {
 	}); err != nil {
 		return err
 	}
+	r.app.down.Store(nil)
 	r.mu.Lock()
 	if !r.idle && r.queued == 0 {
 		r.idle = true

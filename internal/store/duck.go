@@ -75,6 +75,10 @@ func openDuck(path string, options [][2]string) (*duck, error) {
 
 // duckError gives the message its meaning for the caller.
 func duckError(msg string) error {
+	full := strings.Contains(msg, "No space left on device") || strings.Contains(msg, "failed to offload data block")
+	if full && !strings.Contains(msg, "has been invalidated") { // what follows it tells of damage until the store is opened again
+		return fmt.Errorf("the disk is full, free some space: %s", firstLine(msg))
+	}
 	for _, sign := range []string{"Corrupt", "corrupt", "checksum", "Checksum", "Could not read enough bytes", "not a valid DuckDB database", "INTERNAL Error", "Serialization Error", "fatal", "FATAL", "SerializationException", "Failed to deserialize"} {
 		if strings.Contains(msg, sign) {
 			return fmt.Errorf("%w: %s", errDamaged, firstLine(msg))

@@ -123,9 +123,10 @@ type Status struct {
 	DataTo     event.Day `json:"data_to"`
 	Now        time.Time `json:"now"`
 	Events     int64     `json:"events"`
-	Outside    int64     `json:"outside_scope"` // events kept as received and not counted
-	Waiting    int64     `json:"waiting"`       // deliveries acked and not yet loaded
-	Enrichment uint32    `json:"enrichment"`    // version of the reference data in use
+	Outside    int64     `json:"outside_scope"`     // events kept as received and not counted
+	Waiting    int64     `json:"waiting"`           // deliveries acked and not yet loaded
+	Stopped    string    `json:"stopped,omitempty"` // why loading stands still, for those who see all; "" while it does not
+	Enrichment uint32    `json:"enrichment"`        // version of the reference data in use
 	Who        string    `json:"who"`
 }
 
