@@ -100,6 +100,9 @@ func TestScripts(t *testing.T) {
 			if strings.Contains(name, "sick") {
 				f.health, f.fail = web.ErrFull, fmt.Errorf("open /secret/path: %w", os.ErrPermission)
 			}
+			if strings.Contains(name, "stopped") {
+				f.status.Stopped = "the disk is full, free some space: <b>1 & 2"
+			}
 			s := serverOf(t, f, web.Config{MaxBody: 64, Hosts: web.LoopbackHosts()})
 			play(t, s, name, string(b))
 		})
