@@ -20,6 +20,11 @@ no  policy        tocsin/internal/event
 yes query         database/sql
 yes query         tocsin/internal/store
 no  query         tocsin/internal/event
+yes episode       os
+yes episode       tocsin/internal/store
+no  episode       tocsin/internal/event
+no  store         tocsin/internal/episode
+no  web           tocsin/internal/episode
 yes decode        os
 yes decode        os/exec
 yes decode        net

@@ -37,6 +37,7 @@ type cli struct {
 	Deliveries    deliveriesCmd    `cmd:"" help:"List deliveries and what became of them."`
 	Quarantine    quarantineCmd    `cmd:"" help:"List rows that could not become events, and why."`
 	Events        eventsCmd        `cmd:"" help:"List events."`
+	Episodes      episodesCmd      `cmd:"" help:"List episodes: infections, controllers, hacked sites and exposures from first to last seen."`
 	Figures       figuresCmd       `cmd:"" help:"Print the figures of a period."`
 	Feeds         feedsCmd         `cmd:"" help:"List the feeds, or set one up."`
 	Organisations organisationsCmd `cmd:"" help:"List the organisations, or load them and their networks from a CSV."`

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"tocsin/internal/event"
 	"tocsin/internal/figure"
@@ -263,6 +264,124 @@ func (c eventsCmd) table(ctx context.Context, x *client, q url.Values, limit int
 	}
 	_, err = fmt.Printf("%d of %d events, the newest first. --limit 0 shows all, --csv and --json every field.\n", len(rows)-1, total)
 	return err
+}
+
+type episodesCmd struct {
+	filter
+	Class   []string `help:"infection, controller, hacked-site or exposure."`
+	State   string   `help:"open, closed or censored."`
+	Started bool     `help:"Those that began in the period, instead of all that were seen in it."`
+	Text    string   `help:"An address, network, site or family to look for." placeholder:"TEXT"`
+	Limit   int      `help:"How many; 0 for all." default:"50"`
+}
+
+// patience is how long a command waits for episodes of what has just come in.
+const patience = 10 * time.Second
+
+// madeOf waits until the episodes hold all that is loaded, or for a while.
+func madeOf(ctx context.Context, x *client, q url.Values) error {
+	one := url.Values{"format": {"json"}, "limit": {"1"}, "from": q["from"], "to": q["to"]}
+	for end := time.Now().Add(patience); ; {
+		var p struct {
+			AsOf query.EpisodesAsOf `json:"as_of"`
+		}
+		if err := x.get(ctx, "/episodes", one, &p); err != nil {
+			return err
+		}
+		if !p.AsOf.Whole && p.AsOf.Pending == 0 || time.Now().After(end) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// Run prints episodes: a table for people, a JSON object a line for programs.
+func (c episodesCmd) Run(ctx context.Context, g *globals) error {
+	if c.Limit < 0 {
+		return errors.New("--limit: want 0 or more")
+	}
+	return with(ctx, g, func(x *client) error {
+		has, err := c.whole(ctx, x, 1<<20)
+		if err != nil {
+			return err
+		}
+		if !has {
+			if g.JSON {
+				return nil
+			}
+			return nothing()
+		}
+		q := c.values()
+		for _, v := range c.Class {
+			q.Add("class", v)
+		}
+		set(q, "state", c.State)
+		set(q, "q", c.Text)
+		if c.Started {
+			q.Set("started", "1")
+		}
+		q.Set("format", "json")
+		if err := madeOf(ctx, x, q); err != nil {
+			return err
+		}
+		type page struct {
+			Total    int64              `json:"total"`
+			AsOf     query.EpisodesAsOf `json:"as_of"`
+			Episodes []json.RawMessage  `json:"episodes"`
+		}
+		rows := [][]string{{"CLASS", "FAMILY OR SERVICE", "ASSET", "STATE", "FIRST SEEN", "LAST SEEN", "DAYS SEEN", "FEEDS", "AS", "ORGANISATION"}}
+		var bad error
+		var as query.EpisodesAsOf
+		left := c.Limit
+		total, err := pages(ctx, x, "/episodes", q, c.Limit, func(p page) (int, int64) {
+			as = p.AsOf
+			for _, raw := range p.Episodes {
+				if left--; c.Limit > 0 && left < 0 {
+					break
+				}
+				if g.JSON {
+					fmt.Printf("%s\n", raw)
+					continue
+				}
+				var e query.Episode
+				if err := json.Unmarshal(raw, &e); err != nil {
+					bad = err
+				}
+				feeds := make([]string, 0, len(e.Witnesses))
+				for _, w := range e.Witnesses {
+					feeds = append(feeds, w.Feed)
+				}
+				asn := ""
+				if e.ASN != 0 {
+					asn = strconv.FormatUint(uint64(e.ASN), 10)
+				}
+				what := e.Family
+				if what == "" {
+					what = e.TypeName
+				}
+				rows = append(rows, []string{e.Class.String(), what, e.AssetName, string(e.State), e.First.String(), e.Last.String(), strconv.Itoa(e.Days), strings.Join(feeds, " "), asn, e.Org})
+			}
+			return len(p.Episodes), p.Total
+		})
+		if err = errors.Join(err, bad); err != nil {
+			return err
+		}
+		if as.Whole || as.Pending > 0 {
+			fmt.Fprintln(os.Stderr, "Some sightings are not in the episodes yet; ask again in a moment.")
+		}
+		if g.JSON {
+			return nil
+		}
+		if err := table(rows...); err != nil {
+			return err
+		}
+		_, err = fmt.Printf("%d of %d episodes, those seen last first. --limit 0 shows all, --json every field.\n", len(rows)-1, total)
+		return err
+	})
 }
 
 type figuresCmd struct {

@@ -114,12 +114,17 @@ var Version = "0.1.0-dev"
 type opened struct {
 	*store.Store
 
-	users sync.WaitGroup // grows only while it is the app's store
+	users   sync.WaitGroup // grows only while it is the app's store
+	closing chan struct{}  // closed when the store is to be closed: who works long with it gives up
 }
 
 // patience is how long a read waits while the store is opened, at the start or
 // after a failed transaction; on a full disk opening it takes a second.
 const patience = 5 * time.Second
+
+// askAgain is how often a read is begun again when a transaction has failed
+// meanwhile.
+const askAgain = 4
 
 // errOpening is what a read gets that has waited in vain.
 var errOpening = fmt.Errorf("%w: the store is being opened. What is delivered meanwhile is taken and safe; ask again in a moment", web.ErrUnavailable)
@@ -241,7 +246,7 @@ func (a *App) openStore(ctx context.Context) error {
 		return fmt.Errorf("open the store: %w", err)
 	}
 	a.hook("opened")
-	a.turn(&opened{Store: st})
+	a.turn(opening(st))
 	return nil
 }
 
@@ -263,6 +268,9 @@ func (a *App) stand(ctx context.Context) {
 	}
 }
 
+// opening returns a store that anybody may use.
+func opening(st *store.Store) *opened { return &opened{Store: st, closing: make(chan struct{})} }
+
 // turn puts a store, or none, in the place of the one in use.
 func (a *App) turn(st *opened) (before *opened) {
 	a.swap.Lock()
@@ -277,6 +285,7 @@ func (a *App) turn(st *opened) (before *opened) {
 // waits for the next one.
 func (a *App) closeStore() {
 	if st := a.turn(nil); st != nil {
+		close(st.closing)
 		st.users.Wait()
 		st.Close()
 	}
@@ -306,20 +315,20 @@ func (a *App) with(f func(*store.Store) error) error {
 
 // read is with for those who look: it waits a while for a store that is being
 // opened. A database that has given up after a failed transaction, as on a full
-// disk, answers as if it were damaged; then f is run once more with the one that
-// is opened in its place.
+// disk, answers as if it were damaged; then f is run again with the one that is
+// opened in its place, which may fare no better.
 func (a *App) read(ctx context.Context, f func(*store.Store) error) error {
 	late := time.NewTimer(a.patience)
 	defer late.Stop()
-	for asked := false; ; {
+	for asked := 0; ; {
 		st, turned := a.borrow()
 		err := errOpening
 		if st != nil {
 			err = func() error { defer st.users.Done(); return f(st.Store) }()
-			if !errors.Is(err, store.ErrDamaged) || asked || a.mending.Load() {
+			if !errors.Is(err, store.ErrDamaged) || asked == askAgain || a.mending.Load() {
 				return err
 			}
-			asked = true
+			asked++
 		}
 		select {
 		case <-turned:
@@ -335,7 +344,7 @@ func (a *App) read(ctx context.Context, f func(*store.Store) error) error {
 // folder until ctx ends. A store that cannot be opened then ends it.
 func (a *App) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	errs := make(chan error, 3)
+	errs := make(chan error, 4)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	run := func(f func(context.Context) error) {
@@ -348,10 +357,12 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	run(a.road.run)
 	run(a.mend)
+	run(a.derive)
 	if a.folder != nil {
 		run(a.folder.Run)
 	}
 	wg.Wait()
+	a.deriveLast(ctx)
 	select {
 	case err := <-errs:
 		return err

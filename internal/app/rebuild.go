@@ -48,7 +48,7 @@ func (a *App) rebuild(ctx context.Context, progress func(web.Progress)) (web.Res
 	}
 	b := &App{
 		log: a.log, cfg: a.cfg, clock: a.clock, hook: hook, version: a.version, arch: a.arch, reg: a.reg, data: a.data, stats: a.stats,
-		st: &opened{Store: st}, turned: make(chan struct{}), patience: a.patience,
+		st: opening(st), turned: make(chan struct{}), patience: a.patience,
 	}
 	defer b.closeStore()
 	b.cfg.Store = cfg
@@ -58,6 +58,9 @@ func (a *App) rebuild(ctx context.Context, progress func(web.Progress)) (web.Res
 		if err := b.fill(ctx, progress); err != nil {
 			return web.Result{}, fmt.Errorf("rebuild: %w", err)
 		}
+	}
+	if err := b.Derived(ctx); err != nil {
+		return web.Result{}, fmt.Errorf("rebuild: %w", err)
 	}
 	res := web.Result{Deliveries: int64(a.arch.Last())} //nolint:gosec // a line count
 	err = a.road.while(ctx, func(ctx context.Context) error {

@@ -2,6 +2,7 @@ package event
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 )
 
@@ -103,6 +104,16 @@ func ParseClass(s string) (Class, bool) { i, ok := classNames.parse(s); return C
 
 // MarshalText implements [encoding.TextMarshaler].
 func (c Class) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (c *Class) UnmarshalText(b []byte) error {
+	x, ok := ParseClass(string(b))
+	if !ok {
+		return fmt.Errorf("%q is no class", b)
+	}
+	*c = x
+	return nil
+}
 
 // Class returns the class of the event's condition. It depends on the
 // classification, the subject's role and the kind of asset alone.

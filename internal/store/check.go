@@ -193,6 +193,20 @@ func (s *Store) readTotals(_ context.Context, gen uint32) error {
 	}, `SELECT class, day, prev, sum(weight)::BIGINT FROM reseen WHERE gen = ? GROUP BY ALL`, gen); err != nil {
 		return err
 	}
+	looked := map[feedClass]event.Day{}
+	if err := s.w.each(func(r *rows) {
+		looked[feedClass{event.Class(at[uint8](r, 0)), at[uint32](r, 1)}] = event.Day(at[int32](r, 2))
+	},
+		`SELECT class, feed, max(day) FROM sighting WHERE gen = ? GROUP BY ALL`, gen); err != nil {
+		return err
+	}
+	s.derive.mu.Lock()
+	s.derive.looked = looked
+	s.derive.mu.Unlock()
+	if err := s.w.each(func(r *rows) { s.derive.total, s.derive.ids = at[int64](r, 0), r.id(1) },
+		`SELECT count(*), bit_xor(asset) FROM sighting WHERE gen = ?`, gen); err != nil {
+		return err
+	}
 	clear(s.enrichments)
 	if err := s.w.each(func(r *rows) { s.enrichments[at[uint32](r, 0)] = true }, `SELECT DISTINCT enrichment FROM delivery WHERE state = 'loaded'`); err != nil {
 		return err
@@ -311,7 +325,7 @@ func (s *Store) takeOut(d *query.Delivery, state query.State, n partCounts) (aga
 		}
 	}
 	s.hook("withdraw")
-	if err := s.w.exec("COMMIT"); err != nil {
+	if err := s.commit(); err != nil {
 		return nil, err
 	}
 	s.hook("withdrawn")
@@ -412,7 +426,7 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 			return err
 		}
 		s.hook("resight-day")
-		if err := s.w.exec("COMMIT"); err != nil {
+		if err := s.commit(); err != nil {
 			return err
 		}
 		s.evict()
@@ -421,7 +435,7 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 		}
 	}
 	s.hook("resight-turn")
-	if _, err := s.w.execArgs(`INSERT INTO generation VALUES (?, ?, ?::TIMESTAMP, ?, NULL)`, gen, enrichment, s.clock().UTC().Format(timeLayout), why); err != nil {
+	if err := s.w.execArgs(`INSERT INTO generation VALUES (?, ?, ?::TIMESTAMP, ?, NULL)`, gen, enrichment, s.clock().UTC().Format(timeLayout), why); err != nil {
 		return err
 	}
 	if err := s.w.exec(fmt.Sprintf(`BEGIN; UPDATE meta SET value = '%d' WHERE key = 'generation'; DELETE FROM meta WHERE key = 'dirty'; UPDATE generation SET upto = (SELECT max(seq) FROM delivery) WHERE gen = %d; COMMIT`, gen, old)); err != nil {
@@ -429,6 +443,7 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 	}
 	s.hook("resighted")
 	s.dirty = false
+	s.derive.whole, s.derive.marks, s.derive.stale = true, nil, nil
 	for _, ds := range s.days {
 		ds.seen, ds.seenOK = seenDay{}, false
 	}
@@ -511,7 +526,7 @@ func eventSource(gen uint32) string {
 // and returns how many events there are.
 func (s *Store) Verify(ctx context.Context) (events int64, err error) {
 	err = s.read(ctx, func(c *conn) error {
-		for _, t := range []string{"event", "sighting", "load", "delivery", "quarantine", "term", "reseen", "sighted", "annotation"} {
+		for _, t := range []string{"event", "sighting", "load", "delivery", "quarantine", "term", "reseen", "sighted", "annotation", "episode", "witness", "reobserved"} {
 			if err := c.each(func(r *rows) {
 				if t == "event" {
 					events = at[int64](r, 0)

@@ -166,14 +166,13 @@ func (c *conn) exec(sql string) error {
 	return nil
 }
 
-// execArgs runs one statement with arguments and returns the rows it changed.
-func (c *conn) execArgs(sql string, args ...any) (int64, error) {
+// execArgs runs one statement with arguments.
+func (c *conn) execArgs(sql string, args ...any) error {
 	r, err := c.query(sql, args...)
-	if err != nil {
-		return 0, err
+	if err == nil {
+		r.close()
 	}
-	defer r.close()
-	return int64(b.RowsChanged(&r.res)), nil
+	return err
 }
 
 // query runs one statement; the rows must be closed. Results are streamed, so

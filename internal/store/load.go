@@ -166,7 +166,7 @@ func (s *Store) LoadFrom(_ context.Context, next func() *Part) (more bool, err e
 	}
 	s.hide(done, finished)
 	s.hook("commit")
-	if err := s.w.exec("COMMIT"); err != nil {
+	if err := s.commit(); err != nil {
 		return false, err
 	}
 	s.hook("committed")
@@ -223,7 +223,18 @@ func (s *Store) flush(done []loadRow) error {
 		w.id(7, r.n.ids)
 		w.row()
 	}
-	w = s.out["term"]
+	s.putTerms()
+	for _, t := range tables {
+		if err := s.out[t.name].flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putTerms puts the words that are not yet stored.
+func (s *Store) putTerms() {
+	w := s.out["term"]
 	for _, id := range s.terms.fresh {
 		put(w, 0, id)
 		w.str(1, s.terms.words[id])
@@ -231,12 +242,6 @@ func (s *Store) flush(done []loadRow) error {
 		w.row()
 	}
 	s.terms.fresh = s.terms.fresh[:0]
-	for _, t := range tables {
-		if err := s.out[t.name].flush(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // begin begins to load a part.

@@ -97,19 +97,7 @@ func (s *Store) textWhere(t string) (string, []any) {
 		return "(src_ip = ? OR dst_ip = ?)", []any{k, k}
 	}
 	if p, err := netip.ParsePrefix(t); err == nil {
-		p = p.Masked()
-		bits := p.Bits()
-		if p.Addr().Is4() {
-			bits += 96
-		}
-		lo := event.AddressKey(p.Addr())
-		hi := lo
-		if bits < 64 {
-			hi.Hi |= ^uint64(0) >> bits
-			hi.Lo = ^uint64(0)
-		} else if bits < 128 {
-			hi.Lo |= ^uint64(0) >> (bits - 64)
-		}
+		lo, hi := ends(p)
 		return "(src_ip BETWEEN ? AND ? OR dst_ip BETWEEN ? AND ?)", []any{lo, hi, lo, hi}
 	}
 	if id, err := event.ParseID(t); err == nil {
@@ -131,6 +119,24 @@ func (s *Store) textWhere(t string) (string, []any) {
 		fmt.Fprintf(&cond, " OR family = %d OR identifier = %d OR org = %d", id, id, id)
 	}
 	return "(" + cond.String() + ")", []any{event.NamedAsset(event.AssetSite, low).Key, value}
+}
+
+// ends returns the keys of the first and last address of a network.
+func ends(p netip.Prefix) (lo, hi event.ID) {
+	p = p.Masked()
+	bits := p.Bits()
+	if p.Addr().Is4() {
+		bits += 96
+	}
+	lo = event.AddressKey(p.Addr())
+	hi = lo
+	if bits < 64 {
+		hi.Hi |= ^uint64(0) >> bits
+		hi.Lo = ^uint64(0)
+	} else if bits < 128 {
+		hi.Lo |= ^uint64(0) >> (bits - 64)
+	}
+	return lo, hi
 }
 
 // maxPage bounds the rows of one page.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	b "github.com/duckdb/duckdb-go-bindings"
@@ -9,10 +10,12 @@ import (
 
 // schemaVersion is the version that this program writes. A store of an older
 // one is migrated by [migrations]; one of a newer program is refused.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // migrations[i] brings a store of version i+1 to version i+2.
-var migrations = []string{}
+var migrations = []string{
+	strings.Join(episodeSQL(), "; "),
+}
 
 // column is a column of a table and its type.
 type column struct {
@@ -213,6 +216,9 @@ var tables = []table{
 	{"annotation", annotationColumns},
 	{"sighted", sightedColumns},
 	{"reseen", reseenColumns},
+	{"episode", episodeColumns},
+	{"witness", witnessColumns},
+	{"reobserved", reobservedColumns},
 }
 
 // schemaSQL makes an empty store.
@@ -225,8 +231,20 @@ func schemaSQL() []string {
 		`CREATE TABLE generation (gen UINTEGER, enrichment UINTEGER, made TIMESTAMP, why VARCHAR, upto UINTEGER)`,
 		`INSERT INTO generation VALUES (1, 1, NULL, 'first', NULL)`,
 	}
+	made := episodeSQL()
 	for _, t := range tables {
-		out = append(out, tableSQL(t.name, t.columns))
+		if q := tableSQL(t.name, t.columns); !slices.Contains(made, q) {
+			out = append(out, q)
+		}
 	}
-	return out
+	return append(out, made...)
+}
+
+// episodeSQL makes the tables of episodes. making has one row: the rows of the
+// others that are in use, and the sightings that they are made of.
+func episodeSQL() []string {
+	return []string{
+		tableSQL("episode", episodeColumns), tableSQL("witness", witnessColumns), tableSQL("reobserved", reobservedColumns),
+		"CREATE TABLE making (making UINTEGER, gen UINTEGER, sightings BIGINT, ids UHUGEINT)",
+	}
 }

@@ -56,7 +56,7 @@ type Deps struct {
 	// withdraw and withdrawn of a delivery taken back; and while sightings are made
 	// anew: resight at the beginning, resight-day before each day's commit,
 	// resight-turn before figures change over, resighted when they have and what
-	// they used before is still there. Nil for none.
+	// they used before is still there; derive and derived of episodes. Nil for none.
 	Hook func(string)
 }
 
@@ -102,9 +102,13 @@ type Store struct {
 	fresh    bool       // sightings are being made from nothing: no table holds any yet
 	dirty    bool       // the sightings have to be made again
 
+	derive        deriving
 	enrichments   map[uint32]bool // versions that loaded deliveries have
 	genEnrichment uint32          // version that the generation was made with
 	broken        error           // set by a failed transaction: the store must be opened again
+
+	settling sync.RWMutex  // held while a transaction is committed
+	failed   atomic.Uint64 // how often that failed
 
 	named   [event.Classes]atomic.Bool // sightings of the class may have assets that are no addresses
 	gen     atomic.Uint32              // the generation of sightings that figures use
@@ -204,7 +208,10 @@ func (s *Store) start(ctx context.Context, fresh bool) (err error) {
 	if err := s.readTerms(); err != nil {
 		return err
 	}
-	return s.check(ctx)
+	if err := s.check(ctx); err != nil {
+		return err
+	}
+	return s.openDerive()
 }
 
 // migrate brings an older schema forward, one version at a time.
@@ -248,6 +255,7 @@ func (s *Store) Close() {
 			w.close()
 		}
 	}
+	s.derive.close()
 	if s.w != nil {
 		s.w.close()
 	}
@@ -285,11 +293,6 @@ func (s *Store) note(err error) error {
 		s.log.Error("the database is damaged; it has to be rebuilt from the archive", slog.Any("error", err))
 	}
 	return err
-}
-
-// read runs f on a reading connection.
-func (s *Store) read(ctx context.Context, f func(*conn) error) error {
-	return s.note(s.duck.read(ctx, f))
 }
 
 // Behind reports whether annotations that are older than the version are in

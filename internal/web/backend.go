@@ -65,6 +65,10 @@ type Backend interface {
 	// Event returns one event with its row's bytes as received, from the archive.
 	Event(ctx context.Context, s policy.Scope, delivery, row uint32) (query.Event, []byte, error)
 
+	// Episodes returns one page, those seen last first and of these the longest, how
+	// many there are in all, and what they are made of.
+	Episodes(ctx context.Context, s policy.Scope, q query.Episodes) ([]query.Episode, int64, query.EpisodesAsOf, error)
+
 	// Deliveries returns one page, newest first, and how many there are in all.
 	Deliveries(ctx context.Context, s policy.Scope, f DeliveryFilter) ([]query.Delivery, int64, error)
 	// Delivery returns one by its id ("d12").

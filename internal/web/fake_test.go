@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 
+	"tocsin/internal/episode"
 	"tocsin/internal/event"
 	"tocsin/internal/figure"
 	"tocsin/internal/policy"
@@ -252,6 +253,25 @@ func (f *fake) Event(_ context.Context, s policy.Scope, delivery, row uint32) (q
 		}
 	}
 	return query.Event{}, nil, fmt.Errorf("event %d/%d: %w", delivery, row, query.ErrNotFound)
+}
+
+func (f *fake) Episodes(_ context.Context, s policy.Scope, q query.Episodes) ([]query.Episode, int64, query.EpisodesAsOf, error) {
+	var out []query.Episode
+	for e := range f.visible(s) {
+		if c := e.Class(); len(q.Classes) > 0 && !slices.Contains(q.Classes, c) || !episode.Has(c) || !holds(e, q.Where) || e.Day() < q.Period.From || e.Day() > q.Period.To {
+			continue
+		}
+		if st := query.EpisodeStates[int(e.Row)%len(query.EpisodeStates)]; q.State == "" || q.State == st {
+			out = append(out, query.Episode{
+				Class: e.Class(), Type: e.Type, TypeName: e.Type.String(), Family: e.Family, Kind: e.Note.Asset.Kind, Asset: e.Note.Asset.Key, AssetID: e.Note.Asset.Key.String(),
+				AssetName: e.SubjectEnd().IP.String(), First: e.Day() - 3, Last: e.Day(), Days: 2, State: st, ASN: e.Note.ASN, CC: e.Note.CC, Org: e.Note.Organisation,
+				Witnesses: []query.Witness{{Feed: e.Feed, First: e.Day() - 3, Last: e.Day(), Days: 2, Marking: e.Marking.String(), Gap: 7}},
+			})
+		}
+	}
+	n := int64(len(out))
+	out = out[min(q.Offset, len(out)):]
+	return out[:min(q.Limit, len(out))], n, query.EpisodesAsOf{Through: f.status.DataTo, Pending: 3}, f.fail
 }
 
 func (f *fake) mine(s policy.Scope, d query.Delivery) bool { return s.All() || d.By == s.Who() }

@@ -425,6 +425,7 @@ type link struct{ Href, Text string }
 
 var nav = []link{
 	{"/", "Figures"},
+	{"/episodes", "Episodes"},
 	{"/events", "Events"},
 	{"/deliveries", "Deliveries"},
 	{"/quarantine", "Quarantine"},

@@ -164,6 +164,7 @@ func play(t *testing.T, s http.Handler, name, script string) {
 var routes = []string{
 	"/", "/?asn=64500&country=XS", "/figures", "/figures/infected-addresses", "/figures/infected-addresses?by=organisation&feed=x",
 	"/figures/hacked-sites?by=region", "/figures/attack-attempts?by=asn", "/figures/nope", "/figures/c2-home?by=family",
+	"/episodes", "/episodes?class=infection&state=open&started=1&q=a&asn=64500", "/episodes?page=2",
 	"/events", "/events?class=infection&q=a&asn=64500&organisation=(unknown)", "/events?delivery=d1", "/events?page=2", "/events?limit=1",
 	"/events/d1/1", "/events/d1/2", "/events/d1/3", "/events/d1/4", "/events/d1/5", "/events/d1/6", "/events/d9/1", "/events/x/y",
 	"/deliveries", "/deliveries?feed=shadowserver&state=loaded", "/deliveries/d1", "/deliveries/d77", "/quarantine", "/quarantine?delivery=d1",
@@ -389,7 +390,7 @@ func TestCSV(t *testing.T) {
 		f.feeds[0].Name = cell
 		s := serverOf(t, f, web.Config{})
 		found := 0
-		for _, target := range []string{"/", "/events", "/organisations", "/deliveries", "/quarantine", "/feeds", "/formats", "/figures/infected-addresses", "/figures/infected-addresses?by=family"} {
+		for _, target := range []string{"/", "/episodes", "/events", "/organisations", "/deliveries", "/quarantine", "/feeds", "/formats", "/figures/infected-addresses", "/figures/infected-addresses?by=family"} {
 			w := get(s, "admin", target, "Accept", "text/csv")
 			if w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/csv") {
 				t.Fatalf("%s: %d %s", target, w.Code, w.Body)
