@@ -60,6 +60,12 @@ yes figure        tocsin/internal/decode
 yes figure        tocsin/internal/refdata
 no  figure        tocsin/internal/query
 no  figure        tocsin/internal/policy
+yes estimate      os
+yes estimate      net/http
+yes estimate      tocsin/internal/figure
+yes estimate      tocsin/internal/event
+yes estimate      github.com/gaissmai/bart
+no  estimate      math/rand/v2
 yes sim           tocsin/internal/event
 yes sim           tocsin/internal/decode
 yes sim           tocsin/internal/store
@@ -113,7 +119,7 @@ package() { # package PATH NAME: an empty package
   printf '// Package %s is empty.\npackage %s\n' "$2" "$2" >"$dir/$1/doc.go"
 }
 printf 'module tocsin\n\ngo 1.26.0\n' >"$dir/go.mod"
-for name in event policy query decode rules enrich refdata detect episode figure sim archive intake store registry web notify share app bench other; do
+for name in event policy query decode rules enrich refdata detect episode figure estimate sim archive intake store registry web notify share app bench other; do
   package "internal/$name" "$name"
 done
 for module in golang.org/x/sys github.com/duckdb/duckdb-go/v2 github.com/gaissmai/bart github.com/pkg/errors; do

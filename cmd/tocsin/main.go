@@ -38,6 +38,7 @@ type cli struct {
 	Quarantine    quarantineCmd    `cmd:"" help:"List rows that could not become events, and why."`
 	Events        eventsCmd        `cmd:"" help:"List events."`
 	Figures       figuresCmd       `cmd:"" help:"Print the figures of a period."`
+	Estimate      estimateCmd      `cmd:"" help:"Answer a file of cases by the estimators behind published figures."`
 	Feeds         feedsCmd         `cmd:"" help:"List the feeds, or set one up."`
 	Organisations organisationsCmd `cmd:"" help:"List the organisations, or load them and their networks from a CSV."`
 	Refdata       refdataCmd       `cmd:"" help:"List the reference data, or load an MMDB or prefix CSV over it."`
