@@ -131,8 +131,10 @@ type Lists struct {
 	Strata []Pair
 	// Halves compares each list's first half of the window with its own second.
 	Halves []Pair
-	// Times is how many ids the first list detected once, twice, and so on.
-	Times []int
+	// Times is how many ids the first list detected once, twice, and so on;
+	// TimesBy is the same split by family and AS.
+	Times   []int
+	TimesBy [][]int
 }
 
 // alpha is how often a test may refuse where nothing is wrong.
@@ -177,14 +179,17 @@ func Unseen(l Lists) (Closed, *Refusal, error) {
 }
 
 // AtLeast is [Chao1] over one list's Times, with the tests of [Unseen] that
-// concern a single list: window, ids, singletons.
+// concern a single list: window, ids, singletons, and strata, by the share of
+// the ids seen that were seen again.
 func AtLeast(l Lists) (Closed, *Refusal, error) {
 	r, err := l.window()
 	if err != nil || r != nil {
 		return Closed{}, r, err
 	}
-	if r, err := l.singletons(); err != nil || r != nil {
-		return Closed{}, r, err
+	for _, f := range []func() (*Refusal, error){l.again, l.singletons} {
+		if r, err := f(); err != nil || r != nil {
+			return Closed{}, r, err
+		}
 	}
 	seen, n := 0, 0
 	for i, f := range l.Times {
@@ -228,6 +233,30 @@ func (l Lists) strata() (*Refusal, error) {
 		if p < alpha/2 {
 			return refuse("strata", "The share of list %d that the other list has differs between families or networks (p = %.2g): the feeds see different parts.", i+1, p), nil
 		}
+	}
+	return nil, nil
+}
+
+// again compares the share of ids seen more than once between strata.
+func (l Lists) again() (*Refusal, error) {
+	if len(l.TimesBy) < 2 {
+		return refuse("strata", "The list is not split by family and network, so that it cannot be told whether the feed sees all of them alike."), nil
+	}
+	var k, n []float64
+	for i, s := range l.TimesBy {
+		var seen, once float64
+		for j, f := range s {
+			if err := whole(fmt.Sprintf("stratum %d: times[%d]", i+1, j), f, 0); err != nil {
+				return nil, err
+			}
+			if seen += float64(f); j == 0 {
+				once = float64(f)
+			}
+		}
+		k, n = append(k, seen-once), append(n, seen)
+	}
+	if p := homogeneous(k, n); p < alpha {
+		return refuse("strata", "The share of ids that were seen again differs between families or networks (p = %.2g): the feed does not see them alike.", p), nil
 	}
 	return nil, nil
 }

@@ -142,6 +142,12 @@ func normalQuantile(p float64) float64 { return math.Sqrt2 * math.Erfinv(2*p-1) 
 
 func normalCDF(z float64) float64 { return math.Erfc(-z/math.Sqrt2) / 2 }
 
+// student95 is the 97.5 % quantile of Student's t.
+func student95(df float64) float64 {
+	x := betaQuantile(df/2, .5, .05)
+	return math.Sqrt(df * (1/x - 1))
+}
+
 // binomialCDF is P(X <= k) of n trials.
 func binomialCDF(k, n int, p float64) float64 {
 	switch {

@@ -276,7 +276,7 @@ func fair() estimate.Lists {
 		Pair:   estimate.Pair{N1: 400, N2: 500, M: 200},
 		Strata: []estimate.Pair{{N1: 200, N2: 250, M: 100}, {N1: 200, N2: 250, M: 100}},
 		Halves: []estimate.Pair{{N1: 225, N2: 225, M: 50}},
-		Times:  []int{230, 110, 40, 15, 5},
+		Times:  []int{230, 110, 40, 15, 5}, TimesBy: [][]int{{115, 55, 20, 8, 2}, {115, 55, 20, 7, 3}},
 	}
 }
 
@@ -311,6 +311,11 @@ func TestUnseenRefuses(t *testing.T) {
 	f("singletons", func(l *estimate.Lists) { l.Times[0] = 400 })
 	f("singletons", func(l *estimate.Lists) { l.Times = nil })
 	if _, r, err := estimate.AtLeast(fair()); r != nil || err != nil {
+		t.Error(r, err)
+	}
+	l := fair()
+	l.TimesBy = [][]int{{30, 85, 40, 15, 5}, {200, 25, 0, 0, 0}}
+	if _, r, err := estimate.AtLeast(l); err != nil || r == nil || r.Test != "strata" {
 		t.Error(r, err)
 	}
 }

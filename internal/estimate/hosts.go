@@ -57,8 +57,9 @@ func share(d, w float64) float64 { return 1 / (1 + w/d) }
 type Network struct {
 	Addresses  int // distinct in the window; IPv6: /64
 	WindowDays float64
-	// Durations is a sample of the assignments active in the window, each with
-	// weight 1: from the operator's logs, or from own sightings with a stable id.
+	// Durations is a sample of the assignments behind Addresses, each with its
+	// whole length and weight 1: looked up in the operator's logs, or from own
+	// sightings with a stable id. Assignments that nobody saw are not among them.
 	Durations []Duration
 	// Plausible are further tables that could be true; the sensitivity range is
 	// over all of them.

@@ -134,9 +134,11 @@ type Year struct {
 
 // YearOnYear compares matched values with a bootstrap over AS clusters, the
 // same AS in both years, percentile (Efron and Tibshirani 1993, chapter 13;
-// Field and Welsh 2007, JRSS B 69, 369), widened by sqrt(n/(n-1)) on the
-// logarithm since resampling n clusters loses one of them. The same seed gives
-// the same bytes. Clusters may come in any order. It refuses:
+// Field and Welsh 2007, JRSS B 69, 369), widened on the logarithm for few
+// clusters as Hesterberg (2015), American Statistician 69, 371, does: by
+// sqrt(n/(n-1)), and by Student's quantile over the normal one, here with the
+// number of equal clusters that would be as unequal. The same seed gives the
+// same bytes. Clusters may come in any order. It refuses:
 //
 //	matched   less than 60 % of the current value is matched
 //	break     a coverage break lies between
@@ -178,7 +180,8 @@ func YearOnYear(y Years) (Year, *Refusal, error) {
 	if b == 0 {
 		return out, refuse("clusters", "Nothing was seen now by those who looked in both years; use an exact interval for small counts."), nil
 	}
-	if eff := (a + b) * (a + b) / squares; len(list) < 12 || eff < 6 {
+	eff := (a + b) * (a + b) / squares
+	if len(list) < 12 || eff < 6 {
 		return out, refuse("clusters", "%d networks, as unequal as %.1f equal ones, are too few for an interval.", len(list), eff), nil
 	}
 	draws := y.Draws
@@ -188,7 +191,7 @@ func YearOnYear(y Years) (Year, *Refusal, error) {
 	rng := rand.New(rand.NewPCG(y.Seed, 0x79656172)) //nolint:gosec // a seeded simulation, no secret
 	logs := make([]float64, draws)
 	r := b / a
-	widen := math.Sqrt(float64(len(list)) / float64(len(list)-1))
+	widen := math.Sqrt(float64(len(list))/float64(len(list)-1)) * student95(eff-1) / z95
 	for i := range logs {
 		var s, t float64
 		for range list {
