@@ -13,10 +13,11 @@ import (
 	"strconv"
 )
 
-// Bounds of what is read, in bytes.
+// Bounds of what is read: bytes of a file and of a case, and how many cases.
 const (
-	maxFile = 64 << 20
-	maxCase = 8 << 20
+	maxFile  = 64 << 20
+	maxCase  = 8 << 20
+	maxCases = 1_000_000
 )
 
 // Case is one question to an estimator, and the answer that is expected.
@@ -339,9 +340,9 @@ func (f *fields) named(name string) map[string]float64 {
 
 // Cases reads {"cases":[...]}, [...], or one case after the other (JSON lines).
 // A case that is wrong comes with Err; where the JSON itself breaks, one with
-// Err says where, and is the last. At most 64 MiB are read, 8 MiB a case. NaN
-// and Infinity, which some programs write, are taken as words where a number
-// should be.
+// Err says where, and is the last. At most 64 MiB are read, 8 MiB a case, and a
+// million cases. NaN and Infinity, which some programs write, are taken as words
+// where a number should be.
 func Cases(r io.Reader) iter.Seq[Case] {
 	return func(yield func(Case) bool) {
 		b, err := io.ReadAll(io.LimitReader(r, maxFile+1))
@@ -465,6 +466,9 @@ func (d *reader) object() error {
 }
 
 func (d *reader) emit(c Case) error {
+	if d.n == maxCases {
+		return errors.New("these are all that are read at once: split the file")
+	}
 	d.n++
 	if c.ID == "" {
 		c.ID = "case " + strconv.Itoa(d.n)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -136,6 +137,36 @@ func TestWrongCases(t *testing.T) {
 	f(`{"id":"a \"NaN\\","estimator":"x"}`, `a \"NaN\\`)
 	f(`[{"id":"long","estimator":"chapman","in":{"x":"`+strings.Repeat("a", 9<<20)+`"}}]`, `split it`)
 	f(strings.Repeat(" ", 64<<20+1), `more than 64 MiB`)
+}
+
+func TestTooManyCases(t *testing.T) {
+	t.Parallel()
+	n, last := 0, estimate.Case{}
+	for c := range estimate.Cases(strings.NewReader("[" + strings.Repeat("0,", 1_000_002) + "0]")) {
+		n, last = n+1, c
+	}
+	if n != 1_000_001 || last.Err == nil || !strings.Contains(last.Err.Error(), "split the file") {
+		t.Errorf("%d cases, then %v", n, last.Err)
+	}
+}
+
+func TestLargeTableIsSuppressedInTime(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(8, 9))
+	table := make([][]int, 100)
+	for i := range table {
+		for range 100 {
+			table[i] = append(table[i], rng.IntN(100)*rng.IntN(2))
+		}
+	}
+	start := time.Now()
+	s, err := estimate.Suppress(table)
+	if err != nil || s.Total {
+		t.Error(s.Total, err)
+	}
+	if d := time.Since(start); d > 10*time.Second {
+		t.Errorf("took %v", d)
+	}
 }
 
 func TestCheckNamesDifferences(t *testing.T) {
@@ -390,6 +421,28 @@ func TestYearOnYear(t *testing.T) {
 	f("matched", func(y *estimate.Years) { y.Now = 9000 })
 	f("break", func(y *estimate.Years) { y.Breaks = []string{"sinkhole moved"} })
 	f("clusters", func(y *estimate.Years) { y.Clusters = clusters(11); y.Then, y.Now = 2000, 1100 })
+}
+
+// However many clusters vanish or appear, the interval has two ends and the
+// ratio lies within.
+func TestYearOnYearProperties(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		y := estimate.Years{Draws: 200, Seed: rapid.Uint64().Draw(t, "seed")}
+		for i := range rapid.IntRange(12, 30).Draw(t, "n") {
+			v := rapid.SampledFrom([]float64{0, 0, 1, 10, 11, 12})
+			c := estimate.Cluster{AS: uint32(i), Then: v.Draw(t, "then"), Now: v.Draw(t, "now")}
+			y.Clusters = append(y.Clusters, c)
+			y.Then, y.Now = y.Then+c.Then, y.Now+c.Now
+		}
+		out, r, err := estimate.YearOnYear(y)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r == nil && !(out.CI.Lo <= out.Ratio.Ratio && out.Ratio.Ratio <= out.CI.Hi) {
+			t.Errorf("%+v", out)
+		}
+	})
 }
 
 func TestMatchedDays(t *testing.T) {

@@ -216,5 +216,12 @@ func quantile(sorted []float64, p float64) float64 {
 	if i+1 >= len(sorted) || sorted[i] == sorted[i+1] {
 		return sorted[i]
 	}
-	return sorted[i] + (x-float64(i))*(sorted[i+1]-sorted[i])
+	switch a, b := sorted[i], sorted[i+1]; {
+	case math.IsInf(a, -1):
+		return a
+	case math.IsInf(b, 1):
+		return b
+	default:
+		return a + (x-float64(i))*(b-a)
+	}
 }
