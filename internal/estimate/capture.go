@@ -154,7 +154,7 @@ const alpha = .01
 //	            seen twice to tell
 //	overlap     fewer than seven on both
 //
-// Each test refuses about 1 % of lists with which nothing is wrong.
+// Each test refuses 1 to 2 % of lists with which nothing is wrong (docs/calibration.md).
 func Unseen(l Lists) (Closed, *Refusal, error) {
 	c, err := Chapman(l.Pair.N1, l.Pair.N2, l.Pair.M)
 	if err != nil {
