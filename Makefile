@@ -51,6 +51,10 @@ fuzz: ## give each fuzz target FUZZTIME (30s)
 bench: ## measure the road; prints BENCH lines
 	$(GO) run ./internal/bench
 
+.PHONY: calibrate
+calibrate: ## judge the estimators in worlds whose truth is known; prints CALIBRATE lines
+	$(GO) run ./internal/calibrate
+
 .PHONY: lint
 lint: ## golangci-lint; depguard holds the arrows between packages, and is shown to bite
 	$(TOOL) golangci-lint run

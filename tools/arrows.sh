@@ -65,11 +65,26 @@ yes figure        tocsin/internal/decode
 yes figure        tocsin/internal/refdata
 no  figure        tocsin/internal/query
 no  figure        tocsin/internal/policy
+yes estimate      os
+yes estimate      net/http
+yes estimate      tocsin/internal/figure
+yes estimate      tocsin/internal/event
+yes estimate      github.com/gaissmai/bart
+no  estimate      math/rand/v2
 yes sim           tocsin/internal/event
 yes sim           tocsin/internal/decode
 yes sim           tocsin/internal/store
 yes sim           github.com/gaissmai/bart
 no  sim           math/rand/v2
+yes sim/worlds    tocsin/internal/estimate
+yes sim/worlds    tocsin/internal/figure
+yes sim/worlds    tocsin/internal/sim
+no  sim/worlds    math/rand/v2
+yes calibrate     tocsin/internal/figure
+yes calibrate     tocsin/internal/store
+no  calibrate     tocsin/internal/estimate
+no  calibrate     tocsin/internal/sim/worlds
+yes app           tocsin/internal/sim/worlds
 yes archive       tocsin/internal/intake
 yes archive       tocsin/internal/store
 yes archive       tocsin/internal/web
@@ -118,9 +133,10 @@ package() { # package PATH NAME: an empty package
   printf '// Package %s is empty.\npackage %s\n' "$2" "$2" >"$dir/$1/doc.go"
 }
 printf 'module tocsin\n\ngo 1.26.0\n' >"$dir/go.mod"
-for name in event policy query decode rules enrich refdata detect episode figure sim archive intake store registry web notify share app bench other; do
+for name in event policy query decode rules enrich refdata detect episode figure estimate sim calibrate archive intake store registry web notify share app bench other; do
   package "internal/$name" "$name"
 done
+package internal/sim/worlds worlds
 for module in golang.org/x/sys github.com/duckdb/duckdb-go/v2 github.com/gaissmai/bart github.com/pkg/errors; do
   package "elsewhere/$module" empty
   printf 'module %s\n\ngo 1.26.0\n' "$module" >"$dir/elsewhere/$module/go.mod"

@@ -39,6 +39,7 @@ type cli struct {
 	Events        eventsCmd        `cmd:"" help:"List events."`
 	Episodes      episodesCmd      `cmd:"" help:"List episodes: infections, controllers, hacked sites and exposures from first to last seen."`
 	Figures       figuresCmd       `cmd:"" help:"Print the figures of a period."`
+	Estimate      estimateCmd      `cmd:"" help:"Answer a file of cases by the estimators behind published figures."`
 	Feeds         feedsCmd         `cmd:"" help:"List the feeds, or set one up."`
 	Organisations organisationsCmd `cmd:"" help:"List the organisations, or load them and their networks from a CSV."`
 	Refdata       refdataCmd       `cmd:"" help:"List the reference data, or load an MMDB or prefix CSV over it."`
