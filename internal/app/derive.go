@@ -11,15 +11,18 @@ import (
 )
 
 // The pace of the making of episodes: it looks every second, and rests ten times
-// as long as it has worked.
+// as long as it has worked. While so much is loaded that all have to be made
+// anew, it waits for the end of that, or half a minute.
 const (
 	deriveEvery = time.Second
 	deriveRest  = 10
+	deriveAll   = 30 * time.Second
 	deriveAtEnd = 5 * time.Second // what is left when the program stops
 )
 
 // derive makes the episodes of what has been sighted, until ctx ends.
 func (a *App) derive(ctx context.Context) error {
+	all := time.Now() // when all were made, or could first have been
 	for wait := deriveEvery; ; {
 		select {
 		case <-ctx.Done():
@@ -27,7 +30,11 @@ func (a *App) derive(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 		since := time.Now()
-		err := a.deriveOnce(ctx, false)
+		anew := a.road.resting() || since.Sub(all) >= deriveAll
+		err := a.deriveOnce(ctx, !anew)
+		if anew {
+			all = time.Now()
+		}
 		wait = max(deriveEvery, deriveRest*time.Since(since))
 		if err == nil || ctx.Err() != nil {
 			continue

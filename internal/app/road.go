@@ -672,6 +672,13 @@ func (r *road) notes(n int) []event.Annotation {
 	return make([]event.Annotation, n)
 }
 
+// resting reports whether everything that was journalled is in.
+func (r *road) resting() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.idle
+}
+
 // more reports whether another part is on its way.
 func (r *road) more() bool {
 	r.mu.Lock()
