@@ -26,8 +26,8 @@ type mark struct {
 // The bounds of what is done at a time.
 const (
 	maxMarks     = 1 << 18 // sightings, of 40 bytes; with more, all episodes are made anew
-	sliceOfAll   = 300_000 // sightings that are read at a time, of 64 bytes
-	writeAtATime = 60_000  // episodes of a transaction
+	sliceOfAll   = 600_000 // sightings that DuckDB sorts at a time; each slice costs a look at all of them
+	writeAtATime = 60_000  // episodes of a transaction, of some 200 bytes
 )
 
 // deriving is what is known of the making of episodes.
@@ -43,6 +43,9 @@ type deriving struct {
 	making uint32 // the rows of tables episode and witness that are in use
 	total  int64  // sightings of the generation in use
 	ids    event.ID
+
+	slice int64 // sliceOfAll, but in tests
+	batch int   // writeAtATime, but in tests
 
 	// Guarded by busy.
 	gaps   episode.Gaps
@@ -140,6 +143,7 @@ func (s *Store) marked(c *sighting) {
 // all sightings, everything is made anew.
 func (s *Store) openDerive() (err error) {
 	d := &s.derive
+	d.slice, d.batch = sliceOfAll, writeAtATime
 	if d.c, err = s.duck.connect(); err != nil {
 		return err
 	}
@@ -282,7 +286,7 @@ func (s *Store) deriveAll(ctx context.Context, out *Derived) error {
 	if err != nil {
 		return err
 	}
-	n := uint64(total/sliceOfAll)*2 + 1 // odd: the networks of IPv6 differ in their upper half alone
+	n := uint64(total/d.slice) | 1 // odd: the networks of IPv6 differ in their upper half alone
 	if d.table == nil {
 		var gaps episode.Gaps
 		for i := range n {
@@ -297,22 +301,35 @@ func (s *Store) deriveAll(ctx context.Context, out *Derived) error {
 	}
 	d.gaps = episode.Gaps{}
 	var made []episodeRow
+	flush := func() error {
+		if len(made) == 0 {
+			return nil
+		}
+		err := s.write(gen, func() error { return s.putEpisodes(making, made) })
+		out.Episodes += len(made)
+		made = made[:0]
+		return err
+	}
 	for i := range n {
 		if err := s.snapshotSlice(gen, n, i); err != nil {
 			return err
 		}
-		made = made[:0]
-		if err := d.readSlice(ctx, gen, n, i, func(list []sighting) {
+		var failed error
+		err := d.readSlice(ctx, gen, n, i, func(list []sighting) {
+			if failed != nil {
+				return
+			}
 			out.Assets++
 			made = d.conditions(list, nil, &d.gaps, made)
-		}); err != nil {
+			if len(made) >= d.batch {
+				failed = flush()
+			}
+		})
+		if err := errors.Join(failed, err); err != nil {
 			return err
 		}
-		out.Episodes += len(made)
-		for part := range slices.Chunk(made, writeAtATime) {
-			if err := s.write(gen, func() error { return s.putEpisodes(making, part) }); err != nil {
-				return err
-			}
+		if err := flush(); err != nil {
+			return err
 		}
 	}
 	return s.write(gen, func() error {
