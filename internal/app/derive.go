@@ -73,6 +73,7 @@ func (a *App) deriveOnce(ctx context.Context, marked bool) error {
 	}
 	since := time.Now()
 	d, err := st.Derive(ctx)
+	st.Underived() // so that Pending tells what is left
 	if err != nil {
 		select {
 		case <-st.closing:
@@ -119,8 +120,7 @@ func (a *App) Episodes(ctx context.Context, s policy.Scope, q query.Episodes) (l
 		if b, ok := st.Bounds(); ok {
 			as.Through = b.To
 		}
-		n, whole := st.Underived()
-		as.Pending, as.Whole = int64(n), whole
+		as.Pending, as.Whole = st.Pending()
 		return err
 	})
 	return list, total, as, err

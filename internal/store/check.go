@@ -444,6 +444,7 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 	s.hook("resighted")
 	s.dirty = false
 	s.derive.whole, s.derive.marks, s.derive.stale = true, nil, nil
+	s.derive.told.Store(-1)
 	for _, ds := range s.days {
 		ds.seen, ds.seenOK = seenDay{}, false
 	}

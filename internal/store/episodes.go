@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"tocsin/internal/episode"
 	"tocsin/internal/event"
@@ -46,6 +47,8 @@ type deriving struct {
 
 	slice int64 // sliceOfAll, but in tests
 	batch int   // writeAtATime, but in tests
+
+	told atomic.Int64 // what [Store.Underived] found last, and marks since; all of them if negative
 
 	// Guarded by busy.
 	gaps   episode.Gaps
@@ -134,9 +137,13 @@ func (s *Store) marked(c *sighting) {
 	}
 	if len(d.marks) == maxMarks {
 		d.whole, d.marks = true, nil
+		d.told.Store(-1)
 		return
 	}
 	d.marks = append(d.marks, mark{c.asset, c.day, c.feed, c.family, c.class, c.typ})
+	if d.told.Load() >= 0 {
+		d.told.Store(int64(len(d.marks)))
+	}
 }
 
 // openDerive reads what is stored of the last making. Where it does not hold
@@ -158,11 +165,13 @@ func (s *Store) openDerive() (err error) {
 	var total int64
 	var ids event.ID
 	if err := s.w.each(func(r *rows) {
-		d.making, gen, total, ids = at[uint32](r, 0), at[uint32](r, 1), at[int64](r, 2), r.id(3)
+		d.making = at[uint32](r, 0)
+		gen, total, ids = at[uint32](r, 1), at[int64](r, 2), r.id(3)
 	}, `SELECT making, gen, sightings, ids FROM making`); err != nil {
 		return err
 	}
 	if d.whole = d.making == 0 || gen != s.gen.Load() || total != d.total || ids != d.ids; d.whole {
+		d.told.Store(-1)
 		return nil
 	}
 	if err := s.w.each(func(r *rows) {
@@ -192,14 +201,25 @@ type Derived struct {
 }
 
 // Underived returns how many sightings episodes have not been made of, and
-// whether everything has to be made anew.
+// whether everything has to be made anew. It waits for the transaction under
+// way; [Store.Pending] does not.
 func (s *Store) Underived() (sightings int, whole bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.derive.whole {
-		return int(s.derive.total), true
+	d := &s.derive
+	if d.whole {
+		d.told.Store(-1)
+		return int(d.total), true
 	}
-	return len(s.derive.marks) + len(s.derive.stale), false
+	n := len(d.marks) + len(d.stale)
+	d.told.Store(int64(n))
+	return n, false
+}
+
+// Pending is Underived as it was found last, and with what was sighted since.
+func (s *Store) Pending() (sightings int64, whole bool) {
+	n := s.derive.told.Load()
+	return max(n, 0), n < 0
 }
 
 // Derive makes the episodes of what was sighted since the last call. Loading
@@ -333,17 +353,15 @@ func (s *Store) deriveAll(ctx context.Context, out *Derived) error {
 		}
 	}
 	return s.write(gen, func() error {
-		old := d.making
-		d.making = making
 		total, ids := d.total, d.ids
 		if len(d.marks) > 0 { // they are in no snapshot
 			total = -1
 		}
-		if err := s.putGaps(total, ids); err != nil {
-			return err
+		err := errors.Join(s.putGaps(making, total, ids), s.dropMaking(d.making))
+		if done = err == nil; done {
+			d.making = making
 		}
-		done = true
-		return s.dropMaking(old)
+		return err
 	})
 }
 
@@ -556,7 +574,7 @@ func (s *Store) deriveMarked(ctx context.Context, out *Derived) error {
 		if err := s.putEpisodes(making, made); err != nil {
 			return err
 		}
-		err := s.putGaps(total, ids)
+		err := s.putGaps(making, total, ids)
 		done = err == nil
 		return err
 	})
@@ -652,9 +670,9 @@ func (s *Store) putEpisodes(making uint32, made []episodeRow) error {
 
 // putGaps writes the distributions, and how many sightings the episodes are
 // made of. Where gaps have changed, it notes which.
-func (s *Store) putGaps(total int64, ids event.ID) error {
+func (s *Store) putGaps(making uint32, total int64, ids event.ID) error {
 	d := &s.derive
-	if err := s.w.exec(fmt.Sprintf("DELETE FROM reobserved WHERE making = %d", d.making)); err != nil {
+	if err := s.w.exec(fmt.Sprintf("DELETE FROM reobserved WHERE making = %d", making)); err != nil {
 		return err
 	}
 	next := d.gaps.Table()
@@ -664,7 +682,7 @@ func (s *Store) putGaps(total int64, ids event.ID) error {
 			if n == 0 {
 				continue
 			}
-			put(w, 0, d.making)
+			put(w, 0, making)
 			put(w, 1, uint8(c.Class))
 			put(w, 2, uint8(c.Type))
 			put(w, 3, c.Family)
@@ -685,7 +703,7 @@ func (s *Store) putGaps(total int64, ids event.ID) error {
 	if err := s.w.exec(`DELETE FROM making`); err != nil {
 		return err
 	}
-	return errors.Join(s.w.execArgs(`INSERT INTO making VALUES (?, ?, ?, ?)`, d.making, s.gen.Load(), total, ids), w.flush())
+	return errors.Join(s.w.execArgs(`INSERT INTO making VALUES (?, ?, ?, ?)`, making, s.gen.Load(), total, ids), w.flush())
 }
 
 func (d *deriving) setTable(t *episode.Table) {

@@ -57,10 +57,7 @@ const sameEpisode = `w.making = e.making AND w.class = e.class AND w.asset = e.a
 // the scope may know of.
 func (s *Store) Episodes(ctx context.Context, scope policy.Scope, q query.Episodes) (list []query.Episode, total int64, err error) {
 	looked, through := s.derive.horizon()
-	s.mu.Lock()
-	making := s.derive.making
-	s.mu.Unlock()
-	where, args := s.episodeWhere(scope, q, making)
+	where, args := s.episodeWhere(scope, q)
 	with := horizonSQL(looked)
 	limit := q.Limit
 	if limit <= 0 || limit > maxPage {
@@ -161,7 +158,7 @@ func horizonSQL(looked map[feedClass]event.Day) string {
 	return "WITH looked(class, feed, day) AS (VALUES " + strings.Join(words, ", ") + ") "
 }
 
-func (s *Store) episodeWhere(scope policy.Scope, q query.Episodes, making uint32) (string, []any) {
+func (s *Store) episodeWhere(scope policy.Scope, q query.Episodes) (string, []any) {
 	witness := fmt.Sprintf("SELECT 1 FROM witness w WHERE %s AND w.marking <= %d", sameEpisode, mostMarking(scope))
 	conds, feeds := []query.Cond{}, []query.Cond{}
 	for _, c := range q.Where {
@@ -171,7 +168,7 @@ func (s *Store) episodeWhere(scope policy.Scope, q query.Episodes, making uint32
 			conds = append(conds, c)
 		}
 	}
-	parts := []string{fmt.Sprintf("making = %d", making), s.visible(scope), s.where(conds, func(d dimColumn) string {
+	parts := []string{"e.making = (SELECT max(making) FROM making)", s.visible(scope), s.where(conds, func(d dimColumn) string {
 		if d.sighting == "" {
 			return "0"
 		}
