@@ -11,18 +11,21 @@ import (
 )
 
 // The pace of the making of episodes: it looks every second, and rests ten times
-// as long as it has worked. While so much is loaded that all have to be made
-// anew, it waits for the end of that, or half a minute.
+// as long as it has worked. Where so much was loaded that all have to be made
+// anew, it waits until nothing has come for a look, or ten minutes; few are made
+// at once.
 const (
 	deriveEvery = time.Second
 	deriveRest  = 10
-	deriveAll   = 30 * time.Second
+	deriveAll   = 10 * time.Minute
+	deriveFew   = 100_000         // sightings
 	deriveAtEnd = 5 * time.Second // what is left when the program stops
 )
 
 // derive makes the episodes of what has been sighted, until ctx ends.
 func (a *App) derive(ctx context.Context) error {
 	all := time.Now() // when all were made, or could first have been
+	var before uint64 // the journal's last line when everything before it was in; 0 if it was not
 	for wait := deriveEvery; ; {
 		select {
 		case <-ctx.Done():
@@ -30,7 +33,12 @@ func (a *App) derive(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 		since := time.Now()
-		anew := a.road.resting() || since.Sub(all) >= deriveAll
+		last := a.arch.Last()
+		if !a.road.resting() {
+			last = 0
+		}
+		anew := last > 0 && last == before || since.Sub(all) >= deriveAll
+		before = last
 		err := a.deriveOnce(ctx, !anew)
 		if anew {
 			all = time.Now()
@@ -68,7 +76,7 @@ func (a *App) deriveOnce(ctx context.Context, marked bool) error {
 		}
 	}()
 	n, whole := st.Underived()
-	if n == 0 && !whole || whole && marked {
+	if n == 0 && !whole || whole && marked && n > deriveFew {
 		return nil
 	}
 	since := time.Now()
