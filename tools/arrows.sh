@@ -65,6 +65,7 @@ yes figure        tocsin/internal/decode
 yes figure        tocsin/internal/refdata
 no  figure        tocsin/internal/query
 no  figure        tocsin/internal/policy
+no  figure        tocsin/internal/estimate
 yes estimate      os
 yes estimate      net/http
 yes estimate      tocsin/internal/figure

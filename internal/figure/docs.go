@@ -73,6 +73,32 @@ is a new version, and every document names the version that it was made with.
 			fmt.Fprintf(&b, "- %s\n", c)
 		}
 	}
+	b.WriteString(`
+# Records of the statement
+
+A record is a number with all that it takes to read it: unit, definition, the panel of witnesses and the days on which they looked, how sure it is, what it would be without each
+witness, how it compares with the same calendar days of last year, and the page that opens it. One that lacks any of these is printed as "no number", with what is missing.
+
+- A complete count has the uncertainty "none": no interval of chance is made up for it. What it would be without each witness in turn stands beside it.
+- An estimate stands beside what was observed, and has no rows of its own. Where the method does not hold, a test refuses it, and the record says which and why (docs/calibration.md).
+- **Last year**: only days count on which the same witness looked in both years, by network where it looked at that on other days; an address that two witnesses saw is one. What only one of the
+  years has stands in the waterfall as entries and exits. The interval is a bootstrap over networks with a printed seed. "No clear change" where it contains 1. No percentage where less than 60 % of this year's
+  value is matched, where a break of a witness lies between that nobody has looked at, or where there are too few networks; a witness with a confirmed break is left out.
+
+| record | unit | version | estimate |
+|---|---|---|---|
+`)
+	for i := range RecordDefinitions {
+		d := &RecordDefinitions[i]
+		fmt.Fprintf(&b, "| %s, \x60%s\x60 | %s | %d | %s |\n", d.Title, d.ID, d.Unit, d.Version, map[bool]string{true: "yes", false: "no"}[d.Estimate])
+	}
+	for i := range RecordDefinitions {
+		d := &RecordDefinitions[i]
+		fmt.Fprintf(&b, "\n## %s\n\n\x60%s\x60, version %d\n\n%s\n\nWhat it does not say:\n\n", d.Title, d.ID, d.Version, d.Text)
+		for _, c := range d.Caveats {
+			fmt.Fprintf(&b, "- %s\n", c)
+		}
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

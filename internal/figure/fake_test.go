@@ -2,6 +2,7 @@ package figure_test
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"tocsin/internal/event"
@@ -97,6 +98,8 @@ func (c *counts) Breakdown(_ context.Context, s policy.Scope, q query.Count, by 
 	}
 	return out, nil
 }
+
+var inf = math.Inf(1)
 
 func day(s string) event.Day {
 	d, err := event.ParseDay(s)

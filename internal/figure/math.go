@@ -1,0 +1,27 @@
+package figure
+
+import (
+	"iter"
+	"maps"
+	"math"
+	"strings"
+)
+
+var (
+	nan = math.NaN()
+	inf = math.Inf(1)
+)
+
+func sqrt(f float64) float64 { return math.Sqrt(f) }
+
+func (r Real) known() bool { return !math.IsNaN(float64(r)) && !math.IsInf(float64(r), 0) }
+
+func keys[K comparable, V any](m map[K]V) iter.Seq[K] { return maps.Keys(m) }
+
+// join writes a list as a sentence has it: "a, b and c".
+func join(list []string) string {
+	if n := len(list); n > 1 {
+		return strings.Join(list[:n-1], ", ") + " and " + list[n-1]
+	}
+	return strings.Join(list, "")
+}
