@@ -31,6 +31,7 @@ func (s *Server) apiRoutes() []pageRoute {
 		{path: "POST /api/v1/feeds/{feed}/deliveries", h: s.push},
 		{path: "GET /api/v1/deliveries/{id}", h: s.delivered},
 		{path: "GET /api/v1/version", h: s.version},
+		{path: "GET /api/v1/report", h: s.report},
 		{path: "POST /api/v1/deliveries/{id}/withdraw", h: admin(s.withdraw)},
 		{path: "PUT /api/v1/feeds/{feed}", h: admin(s.setFeed)},
 		{path: "POST /api/v1/organisations", h: admin(s.importOrganisations)},

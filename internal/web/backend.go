@@ -52,6 +52,9 @@ type Backend interface {
 	Figures(ctx context.Context, s policy.Scope, p figure.Params) (figure.Document, error)
 	// Figure evaluates one; [query.ErrNotFound] for an unknown id.
 	Figure(ctx context.Context, s policy.Scope, id string, p figure.Params) (figure.Figure, error)
+	// Statement says a period in plain words, with its records. It is for
+	// scopes that see all; Home in the params is the backend's to fill.
+	Statement(ctx context.Context, s policy.Scope, p figure.Params) (figure.Statement, error)
 	// Labels gives names to keys of a dimension for display: AS names,
 	// organisations' names, countries' names. Keys without one are left out.
 	Labels(ctx context.Context, s policy.Scope, by query.Dim, keys []string) (map[string]string, error)

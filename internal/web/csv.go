@@ -19,6 +19,8 @@ func csvRow(dst []byte, cells ...any) []byte {
 		switch c := c.(type) {
 		case string:
 			dst = csvText(dst, c)
+		case cell:
+			dst = append(dst, c...)
 		case int64:
 			dst = strconv.AppendInt(dst, c, 10)
 		case int:

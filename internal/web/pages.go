@@ -32,6 +32,8 @@ func (s *Server) pageRoutes() []pageRoute {
 		{"/figures/{id}", formsAll, s.figure},
 		{"/events", []string{"html", "json", "csv", "idf"}, s.events},
 		{"/events/{delivery}/{row}", []string{"html", "json", "raw"}, s.event},
+		{"/statement", formsAll, s.statement},
+		{"/records/{id}", formsAll, s.record},
 		{"/episodes", formsAll, s.episodes},
 		{"/deliveries", formsAll, s.deliveries},
 		{"/deliveries/{id}", formsPage, s.delivery},

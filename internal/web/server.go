@@ -154,8 +154,18 @@ func (s *Server) load() error {
 			}
 			return t.UTC().Format("2006-01-02 15:04")
 		},
-		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"short": func(sha string) string { return sha[:min(12, len(sha))] },
+		"iso": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"words": func(v any) string {
+			switch v := v.(type) {
+			case *figure.Real:
+				return figure.Words(*v)
+			case figure.Real:
+				return figure.Words(v)
+			}
+			return ""
+		},
+		"compared": compared,
+		"short":    func(sha string) string { return sha[:min(12, len(sha))] },
 	}
 	base, err := template.New("layout.html").Funcs(funcs).ParseFS(files, "templates/layout.html")
 	if err != nil {
@@ -424,6 +434,7 @@ type navItem struct {
 type link struct{ Href, Text string }
 
 var nav = []link{
+	{"/statement", "Statement"},
 	{"/", "Figures"},
 	{"/episodes", "Episodes"},
 	{"/events", "Events"},
@@ -435,12 +446,19 @@ var nav = []link{
 	{"/about", "About"},
 }
 
+// national are pages for those who see all.
+var national = map[string]bool{"/statement": true}
+
 // render writes a page. What would be invisible or would move text is written
 // out in the page as a whole, so no template can forget it.
 func (s *Server) render(c *call, status int, name, title string, content any, alt ...string) error {
 	v := view{Title: title, Status: c.status, CSS: s.css, Content: content}
 	for _, l := range nav {
-		here := c.r.URL.Path == l.Href || l.Href != "/" && strings.HasPrefix(c.r.URL.Path, l.Href+"/") || l.Href == "/" && strings.HasPrefix(c.r.URL.Path, "/figures/")
+		if national[l.Href] && !c.scope.All() {
+			continue
+		}
+		here := c.r.URL.Path == l.Href || l.Href != "/" && strings.HasPrefix(c.r.URL.Path, l.Href+"/") || l.Href == "/" && strings.HasPrefix(c.r.URL.Path, "/figures/") ||
+			l.Href == "/statement" && strings.HasPrefix(c.r.URL.Path, "/records/")
 		v.Nav = append(v.Nav, navItem{l.Href, l.Text, here})
 	}
 	for _, a := range alt {
