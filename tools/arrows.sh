@@ -24,6 +24,12 @@ yes episode       os
 yes episode       tocsin/internal/store
 no  episode       tocsin/internal/event
 no  store         tocsin/internal/episode
+yes coverage      os
+yes coverage      tocsin/internal/store
+yes coverage      tocsin/internal/policy
+no  coverage      tocsin/internal/query
+no  store         tocsin/internal/coverage
+yes web           tocsin/internal/coverage
 no  web           tocsin/internal/episode
 yes decode        os
 yes decode        os/exec
@@ -134,7 +140,7 @@ package() { # package PATH NAME: an empty package
   printf '// Package %s is empty.\npackage %s\n' "$2" "$2" >"$dir/$1/doc.go"
 }
 printf 'module tocsin\n\ngo 1.26.0\n' >"$dir/go.mod"
-for name in event policy query decode rules enrich refdata detect episode figure estimate sim calibrate archive intake store registry web notify share app bench other; do
+for name in event policy query decode rules enrich refdata detect episode figure estimate coverage sim calibrate archive intake store registry web notify share app bench other; do
   package "internal/$name" "$name"
 done
 package internal/sim/worlds worlds

@@ -262,7 +262,9 @@ func TestYear(t *testing.T) {
 	// An outage of a last year takes the day out of both years.
 	l = twoYears()
 	l.looks["a"] = []query.Period{days("2025-10-01", "2025-11-10"), days("2025-11-12", "2026-12-31")}
-	l.list = eventsOf(l, func(e *seen) bool { return (e.day != day("2025-11-11") || e.dims[query.DimFeed] != "a") && e.dims[query.DimFeed] != "c" })
+	l.list = eventsOf(l, func(e *seen) bool {
+		return (e.day != day("2025-11-11") || e.dims[query.DimFeed] != "a") && e.dims[query.DimFeed] != "c"
+	})
 	c = statement(t, l, p).Record("infected-addresses-home").Comparability
 	near(t, "with an outage", c.Ratio, (2*1200+3*400)/float64(2*1000+3*500))
 	if w := c.Waterfall; w.Exits != 0 || w.Entries != 400 {

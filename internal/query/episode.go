@@ -25,10 +25,13 @@ type Episodes struct {
 	Classes []event.Class // empty: any
 	Where   []Cond
 	State   EpisodeState // "": any
-	Asset   event.ID     // zero: any
-	Text    string       // an address, network, AS number, name of a site, or family; "" for any
-	Limit   int          // rows of a page, at most 1,000; 0 means as many
-	Offset  int
+	// Incident keeps those whose beginning counts as incidence, or the others;
+	// nil keeps both.
+	Incident *bool
+	Asset    event.ID // zero: any
+	Text     string   // an address, network, AS number, name of a site, or family; "" for any
+	Limit    int      // rows of a page, at most 1,000; 0 means as many
+	Offset   int
 }
 
 // Episode is an asset in a condition, from the first day that anybody saw it to
@@ -46,12 +49,16 @@ type Episode struct {
 	Last      event.Day       `json:"last_seen"`       //
 	Days      int             `json:"days_seen"`       // at most Last-First+1
 	State     EpisodeState    `json:"state"`           //
-	ASN       uint32          `json:"asn,omitzero"`    // of the last sighting, as all that follow
-	CC        string          `json:"cc,omitzero"`     //
-	Org       string          `json:"organisation,omitzero"`
-	Sector    string          `json:"sector,omitzero"`
-	Region    string          `json:"region,omitzero"`
-	Witnesses []Witness       `json:"witnesses"` // those that the asker may know of
+	// Incident is whether its beginning was seen to be one: a witness that saw it on
+	// its first day had looked before for as long as its gap, without a longer
+	// outage. The beginning of the others may have been missed.
+	Incident  bool      `json:"incident"`
+	ASN       uint32    `json:"asn,omitzero"` // of the last sighting, as all that follow
+	CC        string    `json:"cc,omitzero"`  //
+	Org       string    `json:"organisation,omitzero"`
+	Sector    string    `json:"sector,omitzero"`
+	Region    string    `json:"region,omitzero"`
+	Witnesses []Witness `json:"witnesses"` // those that the asker may know of
 }
 
 // Narrow leaves what the witnesses at hand say, where others are not to be
@@ -71,14 +78,33 @@ func (e *Episode) Narrow() {
 	}
 }
 
-// Witness is what one feed saw of an episode.
+// Witness is what one feed, or the feeds of one upstream, saw of an episode.
 type Witness struct {
-	Feed    string    `json:"feed"`
+	Feed    string    `json:"feed"` // or the upstream
 	First   event.Day `json:"first_seen"`
 	Last    event.Day `json:"last_seen"`
 	Days    int       `json:"days_seen"`
-	Marking string    `json:"marking"`
+	Marking string    `json:"marking"`  // the strictest of its feeds
 	Gap     int       `json:"gap_days"` // days after a sighting for which its silence means nothing
+
+	// Feeds are those of an upstream that the asker may know of; none for a feed
+	// without one.
+	Feeds []WitnessFeed `json:"feeds,omitzero"`
+}
+
+// WitnessFeed is one feed of a witness with an upstream.
+type WitnessFeed struct {
+	Feed    string `json:"feed"`
+	Marking string `json:"marking"`
+}
+
+// EpisodeGaps is how many episodes there are if every gap is Factor times as
+// long.
+type EpisodeGaps struct {
+	Factor     float64 `json:"factor"`
+	Prevalence float64 `json:"prevalence"` // mean over the days of those that cover the day
+	Starts     int64   `json:"starts"`     // that count as incidence
+	Uncounted  int64   `json:"uncounted"`  // starts that do not
 }
 
 // EpisodesAsOf says what the episodes are made of.

@@ -193,16 +193,9 @@ func (s *Store) readTotals(_ context.Context, gen uint32) error {
 	}, `SELECT class, day, prev, sum(weight)::BIGINT FROM reseen WHERE gen = ? GROUP BY ALL`, gen); err != nil {
 		return err
 	}
-	looked := map[feedClass]event.Day{}
-	if err := s.w.each(func(r *rows) {
-		looked[feedClass{event.Class(at[uint8](r, 0)), at[uint32](r, 1)}] = event.Day(at[int32](r, 2))
-	},
-		`SELECT class, feed, max(day) FROM sighting WHERE gen = ? GROUP BY ALL`, gen); err != nil {
+	if err := s.readLooks(gen); err != nil {
 		return err
 	}
-	s.derive.mu.Lock()
-	s.derive.looked = looked
-	s.derive.mu.Unlock()
 	if err := s.w.each(func(r *rows) { s.derive.total, s.derive.ids = at[int64](r, 0), r.id(1) },
 		`SELECT count(*), bit_xor(asset) FROM sighting WHERE gen = ?`, gen); err != nil {
 		return err

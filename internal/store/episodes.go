@@ -55,9 +55,8 @@ type deriving struct {
 	names  map[uint32]uint32 // families' one names
 	termsN int               // words looked at for them
 
-	mu     sync.Mutex              // taken under the store's lock, for what readers ask
-	looked map[feedClass]event.Day // the newest day of a feed's sightings in a class
-	table  *episode.Table          // the gaps that the episodes in use were made with; nil before the first
+	mu    sync.Mutex     // taken under the store's lock, for what readers ask
+	table *episode.Table // the gaps that the episodes in use were made with; nil before the first
 }
 
 // staleGap is a condition of which a feed's gap has changed.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"tocsin/internal/episode"
@@ -12,41 +11,6 @@ import (
 	"tocsin/internal/policy"
 	"tocsin/internal/query"
 )
-
-// feedClass names the sightings of a feed in a class.
-type feedClass struct {
-	class event.Class
-	feed  uint32
-}
-
-// looks notes that a feed saw something of a class on a day. The store's lock
-// is held.
-func (d *deriving) looks(c *sighting) {
-	k := feedClass{c.class, c.feed}
-	if day, ok := d.looked[k]; ok && c.day <= day {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.looked[k] = c.day
-}
-
-// horizon returns until when each feed looked at each class, and until when
-// anybody did.
-func (d *deriving) horizon() (looked map[feedClass]event.Day, through map[event.Class]event.Day) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	looked, through = make(map[feedClass]event.Day, len(d.looked)), map[event.Class]event.Day{}
-	for k, day := range d.looked {
-		if episode.Has(k.class) {
-			looked[k] = day
-			if t, ok := through[k.class]; !ok || day > t {
-				through[k.class] = day
-			}
-		}
-	}
-	return looked, through
-}
 
 // sameEpisode is the SQL that row w of table witness belongs to row e of table
 // episode.
@@ -56,9 +20,6 @@ const sameEpisode = `w.making = e.making AND w.class = e.class AND w.asset = e.a
 // longest, and how many there are in all. What it says of one follows from the witnesses that
 // the scope may know of.
 func (s *Store) Episodes(ctx context.Context, scope policy.Scope, q query.Episodes) (list []query.Episode, total int64, err error) {
-	looked, through := s.derive.horizon()
-	where, args := s.episodeWhere(scope, q)
-	with := horizonSQL(looked)
 	limit := q.Limit
 	if limit <= 0 || limit > maxPage {
 		limit = maxPage
@@ -72,6 +33,12 @@ func (s *Store) Episodes(ctx context.Context, scope policy.Scope, q query.Episod
 	}
 	at0 := map[key]int{}
 	err = s.read(ctx, func(c *conn) error {
+		o, err := s.onlookers(c)
+		if err != nil {
+			return err
+		}
+		where, args := s.episodeWhere(scope, q, o)
+		with := o.with()
 		if err := c.each(func(r *rows) { total = at[int64](r, 0) }, with+`SELECT count(*) FROM episode e WHERE `+where, args...); err != nil {
 			return err
 		}
@@ -96,41 +63,22 @@ func (s *Store) Episodes(ctx context.Context, scope policy.Scope, q query.Episod
 		if len(list) == 0 {
 			return nil
 		}
-		open := make([]bool, len(list))
-		closed := make([]bool, len(list))
+		saw := make([][]sawFeed, len(list))
 		if err := c.each(func(r *rows) {
 			i, ok := at0[key{event.Class(at[uint8](r, 0)), event.Type(at[uint8](r, 1)), at[uint32](r, 2), r.id(3), event.Day(at[int32](r, 4))}]
 			if !ok {
 				return
 			}
-			e := &list[i]
-			hold, feed := event.Day(at[int32](r, 9)), at[uint32](r, 5)
-			if day, ok := looked[feedClass{e.Class, feed}]; ok && day > hold {
-				closed[i] = true
-			}
-			open[i] = open[i] || hold >= through[e.Class]
-			e.Witnesses = append(e.Witnesses, query.Witness{
-				Feed: s.terms.word(feed), First: event.Day(at[int32](r, 6)), Last: event.Day(at[int32](r, 7)), Days: int(at[uint32](r, 8)),
-				Marking: event.Marking(at[uint8](r, 10)).String(), Gap: int(hold - e.Last),
+			saw[i] = append(saw[i], sawFeed{
+				feed: s.terms.word(at[uint32](r, 5)), first: event.Day(at[int32](r, 6)), last: event.Day(at[int32](r, 7)), days: int(at[uint32](r, 8)),
+				hold: event.Day(at[int32](r, 9)), mark: event.Marking(at[uint8](r, 10)),
 			})
 		}, with+fmt.Sprintf(`, page AS (%s) SELECT e.class, e.type, e.family, e.asset, e.first, w.feed, w.seen_first, w.seen_last, w.days, w.hold, w.marking
 			FROM page e JOIN witness w ON %s WHERE w.marking <= %d`, page, sameEpisode, mostMarking(scope)), args...); err != nil {
 			return err
 		}
 		for i := range list {
-			e := &list[i]
-			slices.SortFunc(e.Witnesses, func(a, b query.Witness) int { return strings.Compare(a.Feed, b.Feed) })
-			switch {
-			case closed[i]:
-				e.State = query.EpisodeClosed
-			case open[i]:
-				e.State = query.EpisodeOpen
-			default:
-				e.State = query.EpisodeCensored
-			}
-			if !scope.All() {
-				e.Narrow()
-			}
+			o.judge(&list[i], saw[i], scope.All())
 		}
 		return s.nameAssets(c, list)
 	})
@@ -145,20 +93,7 @@ func mostMarking(scope policy.Scope) event.Marking {
 	return scope.MaxMarking()
 }
 
-// horizonSQL is the table of until when each feed looked at each class.
-func horizonSQL(looked map[feedClass]event.Day) string {
-	words := make([]string, 0, len(looked))
-	for k, day := range looked {
-		words = append(words, fmt.Sprintf("(%d, %d, %d)", k.class, k.feed, day))
-	}
-	if len(words) == 0 {
-		words = append(words, "(0, 0, 0)")
-	}
-	slices.Sort(words)
-	return "WITH looked(class, feed, day) AS (VALUES " + strings.Join(words, ", ") + ") "
-}
-
-func (s *Store) episodeWhere(scope policy.Scope, q query.Episodes) (string, []any) {
+func (s *Store) episodeWhere(scope policy.Scope, q query.Episodes, o *onlookers) (string, []any) {
 	witness := fmt.Sprintf("SELECT 1 FROM witness w WHERE %s AND w.marking <= %d", sameEpisode, mostMarking(scope))
 	conds, feeds := []query.Cond{}, []query.Cond{}
 	for _, c := range q.Where {
@@ -200,8 +135,7 @@ func (s *Store) episodeWhere(scope policy.Scope, q query.Episodes) (string, []an
 	if len(q.Classes) > 0 {
 		parts = append(parts, "e.class IN ("+classList(q.Classes)+")")
 	}
-	closed := "EXISTS (" + witness + " AND w.hold < (SELECT max(l.day) FROM looked l WHERE l.feed = w.feed AND l.class = w.class))"
-	open := "EXISTS (" + witness + " AND w.hold >= (SELECT max(l.day) FROM looked l WHERE l.class = w.class))"
+	closed, open := o.closed(scope), o.open(scope)
 	switch q.State {
 	case query.EpisodeClosed:
 		parts = append(parts, closed)
@@ -209,6 +143,13 @@ func (s *Store) episodeWhere(scope policy.Scope, q query.Episodes) (string, []an
 		parts = append(parts, "NOT "+closed, open)
 	case query.EpisodeCensored:
 		parts = append(parts, "NOT "+closed, "NOT "+open)
+	}
+	if q.Incident != nil {
+		incident := o.incident(scope)
+		if !*q.Incident {
+			incident = "NOT " + incident
+		}
+		parts = append(parts, incident)
 	}
 	var args []any
 	if q.Asset != (event.ID{}) {

@@ -101,12 +101,12 @@ func (s *Store) applySightings(seq, gen uint32, cands []sighting, changes []chan
 		ids.Hi ^= c.asset.Hi
 		ids.Lo ^= c.asset.Lo
 		s.marked(c)
-		s.derive.looks(c)
 		s.putSighting(gen, c, flags, prev)
 		if s.sg.err != nil {
 			return nil, s.sg.err
 		}
 	}
+	s.looks(fresh)
 	s.derive.total += int64(len(fresh))
 	s.derive.ids.Hi ^= ids.Hi
 	s.derive.ids.Lo ^= ids.Lo

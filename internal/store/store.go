@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tocsin/internal/coverage"
 	"tocsin/internal/event"
 	"tocsin/internal/query"
 )
@@ -52,6 +53,12 @@ type Deps struct {
 	Clock func() time.Time // for the time of arrival of nothing but log lines and generations
 	// Standing are questions whose answers are kept; see [Store.Stand].
 	Standing []query.Count
+	// Feeds returns how the feeds are set up: who is one witness with whom, and how
+	// often each reports. Nil where nothing is set.
+	Feeds func() []coverage.Feed
+	// ClassOf returns the class of a report type, for reports without a row. Nil
+	// where none is known.
+	ClassOf func(report string) (event.Class, bool)
 	// Hook is called before and after each commit: commit and committed of parts,
 	// withdraw and withdrawn of a delivery taken back; and while sightings are made
 	// anew: resight at the beginning, resight-day before each day's commit,
@@ -79,6 +86,7 @@ type Store struct {
 	marg  *marginals
 
 	answers answers
+	watch   watch
 
 	mu       sync.Mutex // held while writing; guards all that follows
 	w        *conn
@@ -163,6 +171,7 @@ func Open(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (*Store,
 		terms: newTerms(), marg: &marginals{}, seed: seed(),
 		days: map[event.Day]*dayState{}, stored: map[event.Day]int64{}, pending: map[uint32]*pending{},
 		parts: map[partKey]partCounts{}, enrichments: map[uint32]bool{},
+		watch: watch{feeds: deps.Feeds, classOf: deps.ClassOf, seen: map[feedClass]map[event.Day]int64{}},
 	}
 	if s.hook == nil {
 		s.hook = func(string) {}
