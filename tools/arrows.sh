@@ -64,6 +64,7 @@ yes figure        tocsin/internal/web
 yes figure        tocsin/internal/decode
 yes figure        tocsin/internal/refdata
 no  figure        tocsin/internal/query
+no  figure        tocsin/internal/estimate
 no  figure        tocsin/internal/policy
 yes estimate      os
 yes estimate      net/http
