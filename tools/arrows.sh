@@ -70,6 +70,7 @@ yes figure        tocsin/internal/web
 yes figure        tocsin/internal/decode
 yes figure        tocsin/internal/refdata
 no  figure        tocsin/internal/query
+no  figure        tocsin/internal/estimate
 no  figure        tocsin/internal/policy
 no  figure        tocsin/internal/estimate
 yes estimate      os

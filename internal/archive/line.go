@@ -26,12 +26,13 @@ const (
 	KindDecision      Kind = "decision"      // an analyst decided something
 	KindToken         Kind = "token"         // a token was made or taken back
 	KindReenrich      Kind = "reenrich"      // annotations were made again with newer data
+	KindReleased      Kind = "released"      // tables were released to the public
 )
 
 // Kinds lists the kinds of line.
 var Kinds = []Kind{
 	KindDelivery, KindWithdrawn, KindFeed, KindOrganisations, KindRefdata,
-	KindRules, KindConfig, KindDecision, KindToken, KindReenrich,
+	KindRules, KindConfig, KindDecision, KindToken, KindReenrich, KindReleased,
 }
 
 // Line is one line of the journal. It is written out: fields are never removed.

@@ -13,9 +13,9 @@ import (
 const shownErrors = 10
 
 // FromCSV reads an operator's prefix list: a header with the column prefix (or
-// network), and asn, as_name and country as far as there are any, in any order.
-// Of nested prefixes the longest wins, separately for AS and country: an empty
-// cell says nothing. A list with a bad row is refused; the error names the
+// network), and asn, as_name, country and registered as far as there are any, in
+// any order. Of nested prefixes the longest wins, separately for AS, country and
+// country of registration: an empty cell says nothing. A list with a bad row is refused; the error names the
 // first ten, with their lines.
 func FromCSV(r io.Reader) (*Tables, error) {
 	sum := sha256.New()
@@ -24,7 +24,7 @@ func FromCSV(r io.Reader) (*Tables, error) {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	prefix := in.Column("prefix", "network")
-	asn, name, country := in.Column("asn"), in.Column("as_name"), in.Column("country")
+	asn, name, country, registered := in.Column("asn"), in.Column("as_name"), in.Column("country"), in.Column("registered")
 	if prefix < 0 || (asn < 0 && country < 0) {
 		return nil, fmt.Errorf("%w: the header has no column prefix, or neither asn nor country", ErrInvalid)
 	}
@@ -50,7 +50,7 @@ func FromCSV(r io.Reader) (*Tables, error) {
 			}
 			return f[i]
 		}
-		if err := out.addRow(cell(prefix), cell(asn), cell(name), cell(country)); err != nil {
+		if err := out.addRow(cell(prefix), cell(asn), cell(name), cell(country), cell(registered)); err != nil {
 			bad = append(bad, fmt.Errorf("line %d: %w", in.Line(), err))
 		}
 	}
@@ -63,7 +63,7 @@ func FromCSV(r io.Reader) (*Tables, error) {
 	return t, nil
 }
 
-func (b *Builder) addRow(prefix, asn, name, country string) error {
+func (b *Builder) addRow(prefix, asn, name, country, registered string) error {
 	p, err := netip.ParsePrefix(prefix)
 	switch {
 	case err != nil:
@@ -85,6 +85,11 @@ func (b *Builder) addRow(prefix, asn, name, country string) error {
 		}
 		if name != "" {
 			b.AddASName(n, name)
+		}
+	}
+	if registered != "" {
+		if err := b.AddRegistered(p.Addr(), lastAddr(p), registered); err != nil {
+			return fmt.Errorf("registered: %w", err)
 		}
 	}
 	if country != "" {

@@ -14,7 +14,12 @@ import (
 )
 
 // magic opens the content of a table file; docs/refdata.md gives the rest.
-const magic = "tocsin-refdata 1\n"
+// Version 2 adds the countries of registration; in version 1 the countries are
+// the registries' own.
+const (
+	magic  = "tocsin-refdata 1\n"
+	magic2 = "tocsin-refdata 2\n"
+)
 
 var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 
@@ -29,9 +34,12 @@ func (t *Tables) Append(b []byte) ([]byte, error) {
 }
 
 // content writes the tables out: magic, the sources as JSON, the names, and the
-// four lists of ranges.
+// four lists of ranges, or six.
 func (t *Tables) content() []byte {
 	b := []byte(magic)
+	if !t.reg.country {
+		b = []byte(magic2)
+	}
 	src, err := json.Marshal(t.sources)
 	if err != nil {
 		src = []byte("[]") // cannot happen: strings and a number
@@ -50,7 +58,12 @@ func (t *Tables) content() []byte {
 	b = appendRanges(b, t.as4)
 	b = appendRanges(b, t.as6)
 	b = appendRanges(b, t.cc4)
-	return appendRanges(b, t.cc6)
+	b = appendRanges(b, t.cc6)
+	if !t.reg.country {
+		b = appendRanges(b, t.reg.cc4)
+		b = appendRanges(b, t.reg.cc6)
+	}
+	return b
 }
 
 func appendBytes(b, x []byte) []byte {
@@ -99,8 +112,9 @@ func Parse(b []byte) (*Tables, error) {
 }
 
 func parseContent(c []byte) (*Tables, error) {
-	if !bytes.HasPrefix(c, []byte(magic)) {
-		return nil, fmt.Errorf("%w: not a tocsin table of version 1", ErrInvalid)
+	second := bytes.HasPrefix(c, []byte(magic2))
+	if !second && !bytes.HasPrefix(c, []byte(magic)) {
+		return nil, fmt.Errorf("%w: not a tocsin table of version 1 or 2", ErrInvalid)
 	}
 	in := &input{b: c[len(magic):]}
 	t := &Tables{}
@@ -126,6 +140,12 @@ func parseContent(c []byte) (*Tables, error) {
 	t.as6 = readRanges[uint64, uint32](in, math.MaxUint32)
 	t.cc4 = readRanges[uint32, uint16](in, uint64(len(codes)-1))
 	t.cc6 = readRanges[uint64, uint16](in, uint64(len(codes)-1))
+	if second {
+		t.reg.cc4 = readRanges[uint32, uint16](in, uint64(len(codes)-1))
+		t.reg.cc6 = readRanges[uint64, uint16](in, uint64(len(codes)-1))
+	} else {
+		t.ofRegistries()
+	}
 	if in.bad || len(in.b) > 0 {
 		return nil, fmt.Errorf("%w: the table is damaged", ErrInvalid)
 	}

@@ -19,8 +19,9 @@ var mmdbMarker = []byte("\xab\xcd\xefMaxMind.com")
 // mmdbRecord has the keys that the usual makers write. They are read as any
 // value, since one maker's text is another's map.
 type mmdbRecord struct {
-	Country     any `maxminddb:"country"`      // MaxMind, DB-IP: {iso_code}; IPinfo: code or name
-	CountryCode any `maxminddb:"country_code"` // IPinfo lite, ip-location-db
+	Country     any `maxminddb:"country"`            // MaxMind, DB-IP: {iso_code}; IPinfo: code or name
+	CountryCode any `maxminddb:"country_code"`       // IPinfo lite, ip-location-db
+	Registered  any `maxminddb:"registered_country"` // MaxMind: {iso_code}
 	Number      any `maxminddb:"autonomous_system_number"`
 	Org         any `maxminddb:"autonomous_system_organization"`
 	ASN         any `maxminddb:"asn"` // IPinfo: "AS64500"
@@ -31,6 +32,7 @@ type mmdbRecord struct {
 type mmdbAnswer struct {
 	asn uint32
 	cc  uint16
+	reg uint16
 }
 
 func (m *mmdbRecord) answer() (a mmdbAnswer, name string) {
@@ -41,6 +43,9 @@ func (m *mmdbRecord) answer() (a mmdbAnswer, name string) {
 	}
 	if a.cc == 0 {
 		a.cc = anyCountry(m.CountryCode)
+	}
+	if c, ok := m.Registered.(map[string]any); ok {
+		a.reg = anyCountry(c["iso_code"])
 	}
 	if a.asn = anyAS(m.Number); a.asn == 0 {
 		a.asn = anyAS(m.ASN)
@@ -160,13 +165,14 @@ func (b *Builder) addAnswer(p netip.Prefix, a mmdbAnswer) error {
 	if !ok {
 		return nil
 	}
-	as, cc := &b.as6, &b.cc6
+	as, cc, reg := &b.as6, &b.cc6, &b.reg6
 	if p.Addr().Is4() {
-		as, cc = &b.as4, &b.cc4
+		as, cc, reg = &b.as4, &b.cc4, &b.reg4
 	}
 	*as = appendSpan(*as, span{lo, hi, a.asn})
 	*cc = appendSpan(*cc, span{lo, hi, uint32(a.cc)})
-	if max(len(*as), len(*cc)) > maxRanges {
+	*reg = appendSpan(*reg, span{lo, hi, uint32(a.reg)})
+	if max(len(*as), len(*cc), len(*reg)) > maxRanges {
 		return fmt.Errorf("%w: more than %d ranges", ErrInvalid, maxRanges)
 	}
 	return nil
@@ -198,6 +204,9 @@ func (t *Tables) gives() (g Gives) {
 	}
 	if len(t.asns) > 0 {
 		g |= GivesASNames
+	}
+	if t.HasRegistered() {
+		g |= GivesRegistered
 	}
 	return g
 }

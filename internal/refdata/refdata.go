@@ -55,9 +55,10 @@ const (
 	GivesAS Gives = 1 << iota
 	GivesCountry
 	GivesASNames
+	GivesRegistered // country of registration
 )
 
-var givesNames = []string{"as", "country", "as-names"}
+var givesNames = []string{"as", "country", "as-names", "registered"}
 
 // String lists the kinds, separated by a blank.
 func (g Gives) String() string {
@@ -94,6 +95,7 @@ type Tables struct {
 	as6  ranges[uint64, uint32]
 	cc4  ranges[uint32, uint16]
 	cc6  ranges[uint64, uint16]
+	reg  registered
 	asns []uint32 // sorted
 	name []uint32 // name i is text[name[i]:name[i+1]]
 	text string
@@ -166,7 +168,8 @@ func (t *Tables) HasCountry() bool { return t.cc4.known()+t.cc6.known() > 0 }
 // With returns tables that answer from o wherever o has that kind of answer,
 // and from t otherwise: an operator's country file replaces the countries and
 // leaves the AS numbers. The two are not mixed within a kind, so that a gap in
-// o stays a gap. Names of AS numbers that o does not know are kept.
+// o stays a gap. Names of AS numbers that o does not know are kept, and so are
+// the countries of registration where o has none.
 func (t *Tables) With(o *Tables) *Tables {
 	n := *t
 	var gone Gives
@@ -178,6 +181,10 @@ func (t *Tables) With(o *Tables) *Tables {
 		n.cc4, n.cc6 = o.cc4, o.cc6
 		gone |= GivesCountry
 	}
+	if o.HasRegistered() {
+		n.reg = o.reg
+		gone |= GivesRegistered
+	}
 	names := make(map[uint32]string, len(t.asns)+len(o.asns))
 	for _, x := range []*Tables{t, o} {
 		for _, asn := range x.asns {
@@ -187,9 +194,15 @@ func (t *Tables) With(o *Tables) *Tables {
 	n.putNames(names)
 	n.sources = nil
 	for _, s := range t.sources {
+		if n.reg.country && s.Gives&gone&GivesCountry != 0 && !o.HasRegistered() {
+			s.Gives |= GivesRegistered // what it still is used for
+		}
 		if s.Gives &^= gone; s.Gives != 0 {
 			n.sources = append(n.sources, s)
 		}
+	}
+	if o.HasCountry() && !o.HasRegistered() {
+		n.reg.country = false // the registries' countries are no longer those of use
 	}
 	n.sources = append(n.sources, o.sources...)
 	h := sha256.Sum256([]byte("tocsin-refdata-with\n" + t.version + "\n" + o.version + "\n"))
@@ -258,6 +271,7 @@ func cleanName(s string) string {
 // Builder is ready for use.
 type Builder struct {
 	as4, as6, cc4, cc6 []span
+	reg4, reg6         []span
 	names              map[uint32]string
 	sources            []SourceInfo
 }
@@ -270,11 +284,19 @@ func (b *Builder) AddAS(first, last netip.Addr, asn uint32) error {
 // AddCountry says that the addresses from first to last are used in the
 // country with that ISO 3166-1 alpha-2 code.
 func (b *Builder) AddCountry(first, last netip.Addr, cc string) error {
+	n, err := country(cc)
+	if err != nil {
+		return err
+	}
+	return add(&b.cc4, &b.cc6, first, last, n)
+}
+
+func country(cc string) (uint32, error) {
 	n, ok := countryNumber(cc)
 	if !ok {
-		return fmt.Errorf("%w: country %.40q: want two letters (ISO 3166-1 alpha-2)", ErrInvalid, cc)
+		return 0, fmt.Errorf("%w: country %.40q: want two letters (ISO 3166-1 alpha-2)", ErrInvalid, cc)
 	}
-	return add(&b.cc4, &b.cc6, first, last, uint32(n))
+	return uint32(n), nil
 }
 
 func add(v4, v6 *[]span, first, last netip.Addr, val uint32) error {
@@ -312,9 +334,13 @@ func (b *Builder) AddASName(asn uint32, name string) {
 func (b *Builder) AddSource(s SourceInfo) { b.sources = append(b.sources, s) }
 
 // Tables returns tables of what was added. Their version is that of the bytes
-// that [Tables.Append] writes.
+// that [Tables.Append] writes. Where no registered country was added, the
+// countries are taken to be the registries'.
 func (b *Builder) Tables() *Tables {
 	t := b.tables()
+	if !t.HasRegistered() {
+		t.ofRegistries()
+	}
 	h := sha256.Sum256(t.content())
 	t.version = hex.EncodeToString(h[:])
 	return t
@@ -327,6 +353,7 @@ func (b *Builder) tables() *Tables {
 		cc4:     newRanges[uint32, uint16](flatten(b.cc4)),
 		cc6:     newRanges[uint64, uint16](flatten(b.cc6)),
 		sources: slices.Clone(b.sources),
+		reg:     registered{cc4: newRanges[uint32, uint16](flatten(b.reg4)), cc6: newRanges[uint64, uint16](flatten(b.reg6))},
 	}
 	t.putNames(b.names)
 	return t

@@ -42,6 +42,7 @@ const (
 	KindReenrich      = "reenrich"      // Data is a [Reenriched]
 	KindWithdrawn     = "withdrawn"     // Data is a [Withdrawn]
 	KindConfig        = "config"        // Data is a [Config]
+	KindReleased      = "released"      // Contents[0] is the tables; Data is a [Released]
 )
 
 // Feed is a configured origin of bytes.
@@ -66,6 +67,16 @@ type Refdata struct {
 	Source  string `json:"source"`  // embedded or operator
 	Version string `json:"version"` // of the table
 	Name    string `json:"name,omitzero"`
+
+	// The rest is of facts: users, networks, leases. They are no part of
+	// annotations and make no version of them.
+
+	Kind        string `json:"kind,omitzero"`        // "" for a table of addresses
+	Layout      string `json:"layout,omitzero"`      // a later file of the kind and layout replaces this one
+	From        string `json:"from,omitzero"`        // who made the data
+	Licence     string `json:"licence,omitzero"`     // of the data
+	Attribution string `json:"attribution,omitzero"` // to be shown with results
+	Date        string `json:"date,omitzero"`        // of the data, YYYY-MM-DD
 }
 
 // Reenriched says that annotations of that version were made for all events
@@ -132,6 +143,8 @@ type Registry struct {
 	hashes      map[string]*Token
 	enrichments []Enrichment     // of version i+1
 	tables      map[string]Table // by content
+	facts       map[[2]string]Fact
+	released    []Release
 	reenriched  uint32
 	withdrawn   map[uint32]string
 	home, name  string
@@ -187,6 +200,10 @@ func (r *Registry) Apply(l Line) error {
 		if err := read(&d); err != nil {
 			return err
 		}
+		if d.Kind != "" {
+			r.applyFact(l, d)
+			break
+		}
 		for _, sha := range l.Contents {
 			r.tables[sha] = Table{d, l.At, l.By}
 		}
@@ -197,6 +214,12 @@ func (r *Registry) Apply(l Line) error {
 			e.Tables = append(slices.Clone(e.Tables), l.Contents...)
 		}
 		r.enrichments = append(r.enrichments, e)
+	case KindReleased:
+		var d Released
+		if err := read(&d); err != nil {
+			return err
+		}
+		r.applyReleased(l, d)
 	case KindReenrich:
 		var d Reenriched
 		if err := read(&d); err != nil {
