@@ -171,7 +171,7 @@ type demoCmd struct {
 	Rows   int    `help:"About how many rows." default:"300000"`
 	To     string `help:"The last day, YYYY-MM-DD." default:"2026-10-31"`
 	Exit   bool   `help:"Stop when everything is loaded, instead of serving."`
-	Truth  string `help:"Write the simulator's own truth to this file." type:"path"`
+	Truth  string `help:"Write the simulator's own truth to this file: what feeds report, and what is true behind them in the last 28 days and in all." type:"path"`
 }
 
 // Run makes a simulated country and serves it. A directory that holds one
@@ -240,7 +240,10 @@ var errDone = fmt.Errorf("done: %w", context.Canceled)
 
 // simulation gives the simulated country in the app's words.
 func simulation(c *sim.Country) app.Simulation {
-	s := app.Simulation{Home: sim.Home, HomeName: "Simuland", Prefixes: c.Prefixes(), Organisations: c.Organisations()}
+	s := app.Simulation{
+		Home: sim.Home, HomeName: "Simuland", Prefixes: c.Prefixes(), Organisations: c.Organisations(),
+		Users: c.Users(), Networks: c.Networks(), Leases: c.Leases(),
+	}
 	for _, f := range c.Feeds() {
 		s.Feeds = append(s.Feeds, registry.Feed{Name: f.Name, Format: f.Format, Marking: f.Marking})
 	}

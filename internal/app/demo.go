@@ -19,6 +19,9 @@ type Simulation struct {
 	Home, HomeName string
 	Prefixes       []byte // reference data
 	Organisations  []byte
+	Users          []byte // CSV asn,region,users,population
+	Networks       []byte // CSV asn,pool,assignment,shared
+	Leases         []byte // CSV asn,days,weight,table
 	Feeds          []registry.Feed
 	Deliveries     iter.Seq[SimulatedDelivery]
 }

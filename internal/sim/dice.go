@@ -54,3 +54,12 @@ func (d dice) pick(sums []int) int {
 	}
 	return len(sums) - 1
 }
+
+// age draws for how many days something has been there of which m of 1000 end
+// in a day.
+func (d dice) age(m int) (days Day) {
+	for !d.hit(m) {
+		days++
+	}
+	return days
+}

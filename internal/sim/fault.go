@@ -17,10 +17,13 @@ const (
 	DayOff Fault = "day-off"
 	// RenameFamily writes another name for one malware family.
 	RenameFamily Fault = "rename-family"
+	// WrongController lets the border sensors name a sinkhole in the place of
+	// the controllers of one family. No count of events sees it.
+	WrongController Fault = "wrong-controller"
 )
 
 // Faults lists the faults.
-var Faults = []Fault{DropRow, SwapAS, DayOff, RenameFamily}
+var Faults = []Fault{DropRow, SwapAS, DayOff, RenameFamily, WrongController}
 
 func (f Fault) known() bool { return f == "" || slices.Contains(Faults, f) }
 

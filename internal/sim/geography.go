@@ -21,49 +21,48 @@ type owner struct {
 	byAS           bool   // the organisation list names its AS instead of its prefixes
 	homes          int    // weight as a place of people's computers
 	servers        int    // weight as a place of servers
-	churn          int    // how many of 1000 hosts change their address in a day
 	domains        int    // how many domains it claims
 }
 
 // owners are made up. Regions are the eight provinces of Simuland.
 var owners = []owner{
-	{"simtel", "Simuland Telecom", "isp", "Calder", 64512, "", 17, true, false, 300, 20, 120, 0},
-	{"norlink", "Norlink Broadband", "isp", "Bracken", 64513, "", 18, true, false, 170, 15, 60, 0},
-	{"coastnet", "Coastnet", "isp", "Amber Coast", 64514, "", 18, true, false, 120, 10, 200, 0},
-	{"valleycable", "Valley Cable", "isp", "Highvale", 64515, "", 19, true, false, 80, 8, 15, 0},
-	{"hillwave", "Hillwave Mobile", "telecom", "Dunmoor", 64516, "", 19, true, false, 110, 2, 450, 0},
-	{"islandcom", "Island Communications", "isp", "Greywater", 64517, "", 20, false, false, 35, 4, 90, 0},
-	{"citifibre", "Citifibre", "isp", "Calder", 64518, "", 20, true, false, 40, 10, 10, 0},
-	{"fernnet", "Fernholt Community Net", "isp", "Fernholt", 64519, "", 20, true, false, 30, 4, 40, 0},
-	{"", "Openair Wireless", "", "", 64520, "", 20, false, false, 25, 6, 150, 0},
-	{"calder-university", "University of Calder", "education", "Calder", 64521, "", 21, true, false, 22, 20, 30, 2},
-	{"eastmark-university", "Eastmark University", "education", "Eastmark", 64522, "", 21, true, false, 16, 14, 30, 2},
-	{"dunmoor-tech", "Dunmoor Institute of Technology", "education", "Dunmoor", 64523, "", 21, false, true, 12, 10, 30, 1},
-	{"bracken-college", "Bracken College", "education", "Bracken", 0, "norlink", 26, false, false, 4, 3, 0, 1},
-	{"stackyard", "Stackyard Hosting", "hosting", "Calder", 64524, "", 21, true, false, 1, 90, 0, 0},
-	{"boxhost", "Boxhost", "hosting", "Eastmark", 64525, "", 21, true, false, 1, 70, 0, 0},
-	{"greyrack", "Greyrack Colocation", "hosting", "Greywater", 64526, "", 21, false, false, 1, 50, 0, 0},
-	{"pixelbarn", "Pixelbarn Web", "hosting", "Amber Coast", 64527, "", 22, false, false, 0, 40, 0, 0},
-	{"gov-network", "Government Network Agency", "government", "Calder", 64528, "", 21, true, false, 4, 8, 0, 2},
-	{"ministry-finance", "Ministry of Finance", "government", "Calder", 0, "gov-network", 24, false, false, 3, 3, 0, 2},
-	{"ministry-health", "Ministry of Health", "government", "Calder", 0, "gov-network", 24, false, false, 3, 3, 0, 2},
-	{"ministry-interior", "Ministry of the Interior", "government", "Calder", 0, "gov-network", 24, false, false, 3, 3, 0, 1},
-	{"tax-office", "Tax Office", "government", "Eastmark", 0, "gov-network", 25, false, false, 2, 2, 0, 1},
-	{"parliament", "Parliament of Simuland", "government", "Calder", 0, "gov-network", 25, false, false, 1, 2, 0, 1},
-	{"city-calder", "City of Calder", "government", "Calder", 0, "simtel", 26, false, false, 3, 2, 0, 2},
-	{"city-amber", "City of Amber", "government", "Amber Coast", 0, "coastnet", 26, false, false, 2, 2, 0, 1},
-	{"city-bracken", "City of Bracken", "government", "Bracken", 0, "norlink", 26, false, false, 2, 2, 0, 1},
-	{"city-highvale", "City of Highvale", "government", "Highvale", 0, "valleycable", 26, false, false, 2, 1, 0, 1},
-	{"first-bank", "First Bank of Simuland", "finance", "Calder", 64529, "", 23, true, false, 3, 5, 0, 2},
-	{"harvest-bank", "Harvest Bank", "finance", "Eastmark", 64530, "", 23, false, false, 2, 4, 0, 1},
-	{"coast-credit", "Coast Credit Union", "finance", "Amber Coast", 0, "citifibre", 26, false, false, 1, 1, 0, 1},
-	{"calder-hospital", "Calder General Hospital", "health", "Calder", 64531, "", 23, false, false, 6, 4, 0, 1},
-	{"eastmark-clinic", "Eastmark Clinic", "health", "Eastmark", 64532, "", 23, false, false, 4, 3, 0, 1},
-	{"dunmoor-hospital", "Dunmoor Hospital", "health", "Dunmoor", 0, "hillwave", 26, false, false, 2, 2, 0, 1},
-	{"gridco", "Simuland Grid Company", "energy", "Highvale", 64533, "", 23, false, false, 2, 4, 0, 1},
-	{"greywater-works", "Greywater Water Works", "water", "Greywater", 0, "islandcom", 26, false, false, 1, 2, 0, 1},
-	{"railsim", "Simuland Railways", "transport", "Fernholt", 64534, "", 23, false, false, 2, 4, 0, 1},
-	{"simpress", "Simuland Press", "other", "Calder", 0, "citifibre", 27, false, false, 1, 2, 0, 1},
+	{"simtel", "Simuland Telecom", "isp", "Calder", 64512, "", 17, true, false, 300, 20, 0},
+	{"norlink", "Norlink Broadband", "isp", "Bracken", 64513, "", 18, true, false, 170, 15, 0},
+	{"coastnet", "Coastnet", "isp", "Amber Coast", 64514, "", 18, true, false, 120, 10, 0},
+	{"valleycable", "Valley Cable", "isp", "Highvale", 64515, "", 19, true, false, 80, 8, 0},
+	{"hillwave", "Hillwave Mobile", "telecom", "Dunmoor", 64516, "", 19, true, false, 110, 2, 0},
+	{"islandcom", "Island Communications", "isp", "Greywater", 64517, "", 20, false, false, 35, 4, 0},
+	{"citifibre", "Citifibre", "isp", "Calder", 64518, "", 20, true, false, 40, 10, 0},
+	{"fernnet", "Fernholt Community Net", "isp", "Fernholt", 64519, "", 20, true, false, 30, 4, 0},
+	{"", "Openair Wireless", "", "", 64520, "", 20, false, false, 25, 6, 0},
+	{"calder-university", "University of Calder", "education", "Calder", 64521, "", 21, true, false, 22, 20, 2},
+	{"eastmark-university", "Eastmark University", "education", "Eastmark", 64522, "", 21, true, false, 16, 14, 2},
+	{"dunmoor-tech", "Dunmoor Institute of Technology", "education", "Dunmoor", 64523, "", 21, false, true, 12, 10, 1},
+	{"bracken-college", "Bracken College", "education", "Bracken", 0, "norlink", 26, false, false, 4, 3, 1},
+	{"stackyard", "Stackyard Hosting", "hosting", "Calder", 64524, "", 21, true, false, 1, 90, 0},
+	{"boxhost", "Boxhost", "hosting", "Eastmark", 64525, "", 21, true, false, 1, 70, 0},
+	{"greyrack", "Greyrack Colocation", "hosting", "Greywater", 64526, "", 21, false, false, 1, 50, 0},
+	{"pixelbarn", "Pixelbarn Web", "hosting", "Amber Coast", 64527, "", 22, false, false, 0, 40, 0},
+	{"gov-network", "Government Network Agency", "government", "Calder", 64528, "", 21, true, false, 4, 8, 2},
+	{"ministry-finance", "Ministry of Finance", "government", "Calder", 0, "gov-network", 24, false, false, 3, 3, 2},
+	{"ministry-health", "Ministry of Health", "government", "Calder", 0, "gov-network", 24, false, false, 3, 3, 2},
+	{"ministry-interior", "Ministry of the Interior", "government", "Calder", 0, "gov-network", 24, false, false, 3, 3, 1},
+	{"tax-office", "Tax Office", "government", "Eastmark", 0, "gov-network", 25, false, false, 2, 2, 1},
+	{"parliament", "Parliament of Simuland", "government", "Calder", 0, "gov-network", 25, false, false, 1, 2, 1},
+	{"city-calder", "City of Calder", "government", "Calder", 0, "simtel", 26, false, false, 3, 2, 2},
+	{"city-amber", "City of Amber", "government", "Amber Coast", 0, "coastnet", 26, false, false, 2, 2, 1},
+	{"city-bracken", "City of Bracken", "government", "Bracken", 0, "norlink", 26, false, false, 2, 2, 1},
+	{"city-highvale", "City of Highvale", "government", "Highvale", 0, "valleycable", 26, false, false, 2, 1, 1},
+	{"first-bank", "First Bank of Simuland", "finance", "Calder", 64529, "", 23, true, false, 3, 5, 2},
+	{"harvest-bank", "Harvest Bank", "finance", "Eastmark", 64530, "", 23, false, false, 2, 4, 1},
+	{"coast-credit", "Coast Credit Union", "finance", "Amber Coast", 0, "citifibre", 26, false, false, 1, 1, 1},
+	{"calder-hospital", "Calder General Hospital", "health", "Calder", 64531, "", 23, false, false, 6, 4, 1},
+	{"eastmark-clinic", "Eastmark Clinic", "health", "Eastmark", 64532, "", 23, false, false, 4, 3, 1},
+	{"dunmoor-hospital", "Dunmoor Hospital", "health", "Dunmoor", 0, "hillwave", 26, false, false, 2, 2, 1},
+	{"gridco", "Simuland Grid Company", "energy", "Highvale", 64533, "", 23, false, false, 2, 4, 1},
+	{"greywater-works", "Greywater Water Works", "water", "Greywater", 0, "islandcom", 26, false, false, 1, 2, 1},
+	{"railsim", "Simuland Railways", "transport", "Fernholt", 64534, "", 23, false, false, 2, 4, 1},
+	{"simpress", "Simuland Press", "other", "Calder", 0, "citifibre", 27, false, false, 1, 2, 1},
 }
 
 // abroad are the countries around Simuland: user-assigned codes, made-up names.
@@ -106,7 +105,10 @@ type network struct {
 	size   uint32       // how many of the addresses are given to hosts
 	v6     uint64       // upper half of the first IPv6 address; 0 if it has none
 	v6net  int          // length of the IPv6 prefix
-	churn  int          // of 1000 hosts a day
+
+	id         uint8 // index of the geography's networks
+	registered uint8 // like cc: where the prefix is registered
+	lines      lines // how its addresses are given to hosts; at home alone
 }
 
 // geography is the country and the world around it. It is never changed.
@@ -116,6 +118,7 @@ type geography struct {
 	abroad    int   // index of the first network abroad
 	homes     []int // running sums of weights of networks[:abroad]
 	servers   []int
+	reach     [][]int // of feeds into networks, of 1000
 }
 
 func newGeography() *geography {
@@ -131,7 +134,7 @@ func newGeography() *geography {
 	top := map[string]uint32{} // where the next network inside another one ends
 	for _, i := range order {
 		o := &owners[i]
-		n := network{place: place{o.asn, int16(i), 0}, name: o.name, size: 1 << (32 - o.bits), churn: o.churn} //nolint:gosec // some dozens
+		n := network{place: place{o.asn, int16(i), 0}, name: o.name, size: 1 << (32 - o.bits)} //nolint:gosec // some dozens
 		if o.id == "" {
 			n.org = -1
 		}
@@ -159,6 +162,7 @@ func newGeography() *geography {
 		if o.in == "" {
 			g.networks[i].size = top[o.id] - g.networks[i].base // without the networks inside
 		}
+		g.networks[i].lines = newLines(o.id, g.networks[i].size)
 		h += o.homes
 		s += o.servers
 		g.homes = append(g.homes, h)
@@ -172,15 +176,27 @@ func newGeography() *geography {
 			n := network{
 				place: place{4200000000 + j, -1, uint8(i + 1)},
 				name:  fmt.Sprintf("%s Net %d", c.name, k+1),
-				base:  abroadV4 + j<<20, size: 1 << 20, churn: 20,
+				base:  abroadV4 + j<<20, size: 1 << 20,
 				v6: abroadV6 | uint64(j)<<32, v6net: 32,
 			}
 			n.prefix = netip.PrefixFrom(addr4(n.base), 12)
 			g.networks = append(g.networks, n)
 		}
 	}
+	for i := range g.networks {
+		n := &g.networks[i]
+		n.id, n.registered = uint8(i), n.cc //nolint:gosec // some dozens
+		if cc, ok := registeredElsewhere[n.name]; ok {
+			n.registered = uint8(slices.Index(g.countries, cc)) //nolint:gosec // some dozens
+		}
+	}
+	g.setReach()
 	return g
 }
+
+// registeredElsewhere are the networks whose prefixes are registered in another
+// country than the one that their addresses lie in.
+var registeredElsewhere = map[string]string{"Boxhost": "QM", "Belmark Net 2": Home, "Estrell Net 1": "QN"}
 
 // ownerNetwork returns the network of the owner with that id.
 func (g *geography) ownerNetwork(id string) *network {
@@ -206,7 +222,7 @@ func (o *owner) domainNames() []string {
 }
 
 func (g *geography) prefixCSV(swap bool) []byte {
-	b := []byte("prefix,asn,as_name,country\n")
+	b := []byte("prefix,asn,as_name,country,registered\n")
 	names := map[uint32]string{}
 	for i := range g.networks {
 		n := &g.networks[i]
@@ -226,9 +242,9 @@ func (g *geography) prefixCSV(swap bool) []byte {
 		case swap && asn == swappedAS2:
 			asn = swappedAS1
 		}
-		b = fmt.Appendf(b, "%s,%d,%s,%s\n", n.prefix, asn, names[asn], g.countries[n.cc])
+		b = fmt.Appendf(b, "%s,%d,%s,%s,%s\n", n.prefix, asn, names[asn], g.countries[n.cc], g.countries[n.registered])
 		if n.v6 != 0 {
-			b = fmt.Appendf(b, "%s/%d,%d,%s,%s\n", addr6(n.v6, 0), n.v6net, asn, names[asn], g.countries[n.cc])
+			b = fmt.Appendf(b, "%s/%d,%d,%s,%s,%s\n", addr6(n.v6, 0), n.v6net, asn, names[asn], g.countries[n.cc], g.countries[n.registered])
 		}
 	}
 	return b

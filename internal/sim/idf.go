@@ -55,7 +55,7 @@ func (o *object) addr(k string, a address) {
 	}
 }
 
-// idfWords are the classification of the kinds of rows of the partner.
+// idfWords are the classification of the kinds of rows in IDF.
 var idfWords = map[kind]struct{ taxonomy, identifier, protocol string }{
 	kindInfected:   {"malicious-code", "", "http"},
 	kindController: {"malicious-code", "", "https"},
@@ -66,11 +66,13 @@ var idfWords = map[kind]struct{ taxonomy, identifier, protocol string }{
 	kindSpeech:     {"abusive-content", "", "https"},
 }
 
+var idfProviders = [reportCount]string{repIDF: "Partner CSIRT", repHub: "Sector Hub", repBorder: "Border Sensors"}
+
 var nicks = []string{"h4rb0r", "n1ghtf4ll", `"><svg onload=alert(1)>`, `=HYPERLINK("http://x.example","x")`, "\u0645\u0628\u0631\u0645\u062c", "cr3w\u202e"}
 
 // appendIDF renders a row as one line of IDF JSON without its end; broken is 0
 // or the way in which it is broken.
-func (m *maker) appendIDF(b []byte, r *row, d dice, broken int) []byte {
+func (m *maker) appendIDF(b []byte, rep int, r *row, d dice, broken int) []byte {
 	start := len(b)
 	word := idfWords[r.kind]
 	o := object{append(b, '{')}
@@ -90,16 +92,19 @@ func (m *maker) appendIDF(b []byte, r *row, d dice, broken int) []byte {
 		o.str("event_description.text", "defaced by "+nicks[r.path>>13%uint64(len(nicks))])
 	default:
 	}
-	o.key("extra.reference") // tells all rows of this feed apart
+	o.key("extra.reference") // tells all rows of a feed apart
 	o.b = append(o.b, `"SIM-`...)
 	o.b = appendHex(o.b, r.x)
 	o.b = append(o.b, '"')
+	if rep == repBorder {
+		o.str("extra.tocsin.peer", "c2") // the sensors know whom they watch
+	}
 	if r.x&7 == 0 {
 		o.key("feed.accuracy")
 		o.b = append(o.b, "90.0"...)
 	}
-	o.str("feed.name", feeds[feedPartner].Name)
-	o.str("feed.provider", "Partner CSIRT")
+	o.str("feed.name", feeds[reports[rep].feed].Name)
+	o.str("feed.provider", idfProviders[rep])
 	o.str("malware.name", m.familyName(r.name, false))
 	o.str("protocol.application", word.protocol)
 	if r.kind == kindInfected || r.kind == kindController || r.kind == kindBruteForce {

@@ -169,6 +169,8 @@ const (
 	repBeacon
 	repNorth
 	repIDF
+	repHub
+	repBorder
 	reportCount
 )
 
@@ -243,7 +245,9 @@ var reports = [reportCount]report{
 		head + srcEnd + device + dstEnd + named + httpEnd,
 		head + srcEnd + device + dstEnd + named + httpEnd, colSrcIP, (*maker).fillSinkhole,
 	},
-	repIDF: {feed: feedPartner},
+	repIDF:    {feed: feedPartner},
+	repHub:    {feed: feedHub},
+	repBorder: {feed: feedBorder},
 }
 
 // layout is a header and the columns in its order.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 )
@@ -67,12 +68,11 @@ type maker struct {
 	dropped bool // the fault has struck
 	shift   int64
 	sizes   [reportCount]int // of the last delivery, to reserve
+	week    []row            // what the hub sends next
 }
 
 func newMaker(c *Country, t *Truth) *maker {
-	n := int(c.to-c.from) + 1
-	scale := max(c.cfg.Rows*1000/(n*rowsPerDay), 1)
-	m := &maker{c: c, truth: t, w: newWorld(c.geo, c.cfg.Seed, scale)}
+	m := &maker{c: c, truth: t, w: c.world()}
 	for i := range reports {
 		m.layouts[i] = [2]layout{newLayout(reports[i].before), newLayout(reports[i].after)}
 		m.seen[i] = map[unique]struct{}{}
@@ -81,21 +81,40 @@ func newMaker(c *Country, t *Truth) *maker {
 }
 
 func (m *maker) run(yield func(Delivery) bool) {
-	last := int(m.c.to - m.c.from)
-	for i := range last + 1 {
-		m.day = m.c.from + Day(i)
-		before := m.at
-		if last > 0 {
-			m.at = i * 1000 / last
-		}
+	for day, at := range m.c.days(m.w) {
+		m.day, m.at = day, at
 		m.date = m.day.Time().AppendFormat(m.date[:0], time.DateOnly)
 		m.clock = m.day.Time().Add(27 * time.Hour)
-		if i > 0 {
-			m.w.step(m.c.cfg.Seed, m.day, m.at, before)
-		}
 		m.observe()
 		for r := range m.rows {
 			if len(m.rows[r]) > 0 && !m.deliver(r, yield) {
+				return
+			}
+		}
+	}
+}
+
+// world returns the state of the country on the first day.
+func (c *Country) world() *world {
+	n := int(c.to-c.from) + 1
+	return newWorld(c.geo, c.cfg.Seed, max(c.cfg.Rows*1000/(n*rowsPerDay), 1), c.from)
+}
+
+// days moves a world through all days, and gives the thousandth of the time
+// with each. Nobody who looks at the world changes it.
+func (c *Country) days(w *world) iter.Seq2[Day, int] {
+	return func(yield func(Day, int) bool) {
+		last := int(c.to - c.from)
+		at := 0
+		for i := range last + 1 {
+			day, before := c.from+Day(i), at
+			if last > 0 {
+				at = i * 1000 / last
+			}
+			if i > 0 {
+				w.step(c.cfg.Seed, day, at, before)
+			}
+			if !yield(day, at) {
 				return
 			}
 		}
@@ -127,52 +146,9 @@ func (m *maker) observe() {
 	d := newDice(m.c.cfg.Seed, "observe", m.day)
 	now := func() int64 { return m.midnight() + int64(d.n(secondsOfOneDay)) }
 	season := season(m.day)
-	north := m.at >= northBegins && (m.at < outageBegins || m.at >= outageEnds)
 	w := m.w
 
-	operator := &w.geo.networks[w.geo.abroad] // whose sinkholes they are
-	for i := range w.infections {
-		x := &w.infections[i]
-		f := &families[x.fam]
-		if m.at < f.from {
-			continue
-		}
-		see := func(rep, permille int) {
-			if !d.hit(permille * season / 100) {
-				return
-			}
-			for n := 1; ; n++ {
-				r := row{t: now(), a: x.a, port: 1024 + d.n(64000), net: x.net, place: x.net.place, kind: kindInfected, name: nameFamily + x.fam, peerNet: operator, peerPort: f.port, x: d.Uint64()}
-				r.peer = address{0, uint64(operator.base) + 256*uint64(rep) + uint64(x.fam)} //nolint:gosec // positive
-				if r.a.is6() {
-					r.a.lo = d.Uint64()
-					r.peer = address{operator.v6, uint64(x.fam) + 1} //nolint:gosec // positive
-				}
-				m.addTimed(rep, r)
-				if n == 6 || !d.hit(350) {
-					return
-				}
-			}
-		}
-		switch {
-		case x.a.is6():
-			if f.bits&seesHTTP != 0 {
-				see(repSinkholeHTTP6, 700)
-			}
-			continue
-		case f.bits&seesHTTP != 0:
-			see(repSinkholeHTTP, 700)
-		}
-		if f.bits&seesSinkhole != 0 {
-			see(repSinkhole, 650)
-		}
-		if f.bits&seesNorth != 0 && north {
-			see(repNorth, 550)
-		}
-		if f.bits&seesPartner != 0 && d.hit(350) {
-			m.partner(d, row{t: now(), a: x.a, port: 1024 + d.n(64000), net: x.net, place: x.net.place, kind: kindInfected, name: nameFamily + x.fam, peer: address{0, uint64(operator.base) + 7}, peerNet: operator, peerPort: f.port, x: d.Uint64()})
-		}
-	}
+	m.observeInfections(d, now, season)
 
 	for i := range w.services {
 		s := &w.services[i]
@@ -182,13 +158,12 @@ func (m *maker) observe() {
 		}
 	}
 
-	for i := range w.controllers {
-		c := &w.controllers[i]
+	for _, c := range w.controllers {
 		r := row{t: now(), a: c.a, port: c.port, net: c.net, place: c.net.place, kind: kindController, name: nameFamily + c.fam, x: d.Uint64()}
-		if d.hit(600) {
+		if d.hit(600 * w.known / 1000) {
 			m.partner(d, r)
 		}
-		if c.net.cc == 0 && d.hit(700) {
+		if c.net.cc == 0 && d.hit(700*w.known/1000) {
 			r.t, r.kind, r.name, r.x = now(), kindBeacon, 0, d.Uint64()
 			m.add(repBeacon, r, unique{c.a.hi, c.a.lo, uint64(c.port)}) //nolint:gosec // positive
 		}
@@ -196,6 +171,7 @@ func (m *maker) observe() {
 
 	m.observeAttacks(d, now, season)
 	m.observeSites(d, now)
+	m.passOn()
 }
 
 // observeAttacks fills the honeypots' reports.
@@ -204,8 +180,8 @@ func (m *maker) observeAttacks(d dice, now func() int64, season int) {
 	sensor := func() *network { return &w.geo.networks[w.geo.abroad+d.n(len(w.geo.networks)-w.geo.abroad)] }
 	attacker := func() (*network, address) {
 		if len(w.infections) > 0 && d.hit(700) { // bots attack
-			if x := &w.infections[d.n(len(w.infections))]; !x.a.is6() {
-				return x.net, x.a
+			if l := w.infections[d.n(len(w.infections))].host.line; !l.a.is6() {
+				return l.net, l.a
 			}
 		}
 		n := w.home(d)
@@ -256,6 +232,12 @@ func (m *maker) observeSites(d dice, now func() int64) {
 	for i := range m.w.hacks {
 		h := &m.w.hacks[i]
 		r := row{a: h.site.a, net: h.site.net, place: h.site.place, site: h.site, port: 443}
+		finds := func(feed, permille int) bool {
+			if h.shy>>feed&1 == 1 {
+				permille /= 50
+			}
+			return d.hit(permille)
+		}
 		for k := range uint64(3) {
 			r.t, r.x, r.path = now(), d.Uint64(), mix(h.x+k)
 			u := unique{1, r.path, 0}
@@ -266,7 +248,7 @@ func (m *maker) observeSites(d dice, now func() int64) {
 				if r.name = 0; d.hit(300) {
 					r.name = nameFamily + int(h.x%familyCount)
 				}
-				if d.hit(600) {
+				if finds(feedShadowserver, 700) {
 					m.add(repCompromised, r, u)
 				}
 			case spreading, spreadingBare:
@@ -274,20 +256,20 @@ func (m *maker) observeSites(d dice, now func() int64) {
 				if h.how == spreadingBare {
 					r.port = 1024 + int(h.x%60000)
 				}
-				if d.hit(550) {
+				if finds(feedShadowserver, 650) {
 					m.add(repMalwareURL, r, u)
 				}
-				if d.hit(300) {
+				if finds(feedPartner, 400) {
 					m.partner(d, r)
 				}
 			case phishing:
 				r.kind, r.name = kindPhishing, 0
-				if d.hit(650) {
+				if finds(feedPartner, 750) {
 					m.partner(d, r)
 				}
 			default:
 				r.kind, r.name = kindDefaced, 0
-				if d.hit(750) {
+				if finds(feedPartner, 800) {
 					m.partner(d, r)
 				}
 			}
@@ -318,6 +300,9 @@ func (m *maker) deliver(rep int, yield func(Delivery) bool) bool {
 	d := newDice(m.c.cfg.Seed, feeds[reports[rep].feed].Name+"/"+reports[rep].name, m.day)
 	again := d.hit(12)
 	bytesAgain := d.hit(500)
+	if d.hit(lost[reports[rep].feed]) {
+		return true
+	}
 
 	faulty := m.at >= faultyPermille && !m.dropped && !again
 	m.shift = 0
@@ -351,8 +336,9 @@ func (m *maker) deliver(rep int, yield func(Delivery) bool) bool {
 	} else {
 		m.revised = true
 		d = newDice(m.c.cfg.Seed, feeds[reports[rep].feed].Name+"/"+reports[rep].name, m.day)
-		d.n(1000)
-		d.n(1000)
+		for range 3 { // as above
+			d.n(1000)
+		}
 		second, _ = m.write(rep, rows, d, false)
 		m.revised = false
 	}
@@ -381,8 +367,8 @@ func (m *maker) write(rep int, rows []row, d dice, drop bool) (Delivery, Deliver
 	}
 	b := make([]byte, 0, m.sizes[rep]+m.sizes[rep]/4+1024)
 	var l *layout
-	if rep == repIDF {
-		del.Name = fmt.Sprintf("partner-idf-%s.jsonl", m.date)
+	if r.name == "" {
+		del.Name = fmt.Sprintf("%s-%s.jsonl", feeds[r.feed].Name, m.date)
 	} else {
 		del.Name = fmt.Sprintf("%s-%s-simuland-geo.csv", m.date, r.name)
 		if r.feed == feedNorth {
@@ -440,8 +426,8 @@ func endLine(b []byte, crlf bool) []byte {
 
 // line renders one row; broken is 0 or the way in which it is broken.
 func (m *maker) line(b []byte, rep int, l *layout, r *row, d dice, broken int, crlf bool) []byte {
-	if rep == repIDF {
-		return endLine(m.appendIDF(b, r, d, broken), crlf)
+	if reports[rep].name == "" {
+		return endLine(m.appendIDF(b, rep, r, d, broken), crlf)
 	}
 	s := &m.cells
 	s.reset()

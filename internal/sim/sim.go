@@ -79,10 +79,12 @@ type Delivery struct {
 
 // Feed is an origin of deliveries.
 type Feed struct {
-	Name    string
-	Format  string
-	Marking string // TLP 2.0 label
-	About   string // one line for people
+	Name     string
+	Format   string
+	Marking  string // TLP 2.0 label
+	About    string // one line for people
+	Schedule string // how often it sends: "daily" or "weekly"
+	Upstream string // the feed that its data come from; "" if they are its own
 }
 
 // Country is one simulated country. It is safe for concurrent use.
@@ -129,8 +131,9 @@ func (c *Country) To() Day { return c.to }
 // Feeds lists the origins of the deliveries.
 func (c *Country) Feeds() []Feed { return append([]Feed(nil), feeds...) }
 
-// Prefixes returns the origin AS and country of all addresses as a CSV with the
-// header prefix,asn,as_name,country: the reference data of this world.
+// Prefixes returns the origin AS of all addresses, the country that they lie in
+// and the one that their prefix is registered in, as a CSV with the header
+// prefix,asn,as_name,country,registered: the reference data of this world.
 func (c *Country) Prefixes() []byte { return c.geo.prefixCSV(c.cfg.Fault == SwapAS) }
 
 // Organisations returns the constituency as a CSV with the header
@@ -162,10 +165,14 @@ const (
 	feedShadowserver = iota
 	feedNorth
 	feedPartner
+	feedHub
+	feedBorder
 )
 
 var feeds = []Feed{
-	{"shadowserver", "shadowserver", "AMBER", "daily reports in the layouts of The Shadowserver Foundation (simulated)"},
-	{"sinkhole-north", "shadowserver", "GREEN", "a second sinkhole operator, from the middle of the time on (simulated)"},
-	{"partner-idf", "idf", "AMBER", "a partner team's events in the IntelMQ Data Format (simulated)"},
+	{"shadowserver", "shadowserver", "AMBER", "daily reports in the layouts of The Shadowserver Foundation (simulated)", "daily", ""},
+	{"sinkhole-north", "shadowserver", "GREEN", "a second sinkhole operator, from the middle of the time on (simulated)", "daily", ""},
+	{"partner-idf", "idf", "AMBER", "a partner team's events in the IntelMQ Data Format (simulated)", "daily", ""},
+	{"sector-hub", "idf", "AMBER", "a clearing house that sends a part of shadowserver's sinkhole reports on, in the IntelMQ Data Format (simulated)", "weekly", "shadowserver"},
+	{"border-sensor", "idf", "AMBER", "sensors of our own at the borders of AS64512, AS64513, AS64521 and AS64528, which see bots with their controllers (simulated)", "daily", ""},
 }

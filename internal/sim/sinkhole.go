@@ -33,8 +33,8 @@ const (
 var sinkholeSectors = []string{"isp", "isp", "isp", "telecom", "hosting", "education", "government", "finance", "health", "other"}
 
 // SinkholeReference returns the reference data of [Sinkhole]'s addresses in
-// the layouts of [Country.Prefixes] and [Country.Organisations]: 4,096 of
-// each, the same for every seed.
+// the layouts of [Country.Prefixes] (without the column registered) and
+// [Country.Organisations]: 4,096 of each, the same for every seed.
 func SinkholeReference() (prefixes, organisations []byte) {
 	prefixes = []byte("prefix,asn,as_name,country\n")
 	organisations = []byte("organisation,name,sector,region,network,contact\n")

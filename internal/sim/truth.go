@@ -229,7 +229,7 @@ func (t *Truth) value(s *sighting, dim string) string {
 	case FeedName:
 		return feeds[reports[s.rep].feed].Name
 	case ReportType:
-		if s.rep == repIDF {
+		if reports[s.rep].name == "" {
 			return reportIDF
 		}
 		return reports[s.rep].name
@@ -385,6 +385,7 @@ type document struct {
 	Feeds      []FeedCount              `json:"feeds"`
 	Classes    map[string]documentClass `json:"classes"`
 	Deliveries []DeliveryCount          `json:"deliveries"`
+	Estimands  []EstimandPeriod         `json:"estimands"`
 }
 
 type documentClass struct {
@@ -395,10 +396,10 @@ type documentClass struct {
 }
 
 // WriteJSON writes the truth as one JSON document: the counts of feeds and
-// deliveries, and for each class the numbers of each day and the breakdowns of
-// all days together.
+// deliveries, for each class the numbers of each day and the breakdowns of all
+// days together, and the estimands of the last 28 days and of all days.
 func (t *Truth) WriteJSON(w io.Writer) error {
-	doc := document{true, Home, t.c.cfg.Seed, t.c.from, t.c.to, t.Feeds(), map[string]documentClass{}, t.deliveries}
+	doc := document{true, Home, t.c.cfg.Seed, t.c.from, t.c.to, t.Feeds(), map[string]documentClass{}, t.deliveries, t.c.estimandPeriods()}
 	for _, class := range Classes {
 		q := Query{Class: class, From: t.c.from, To: t.c.to}
 		v := t.Count(q)

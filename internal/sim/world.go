@@ -55,6 +55,9 @@ const (
 	bankAttack    = 700 // banks are flooded for a week
 	cleanUp       = 800 // the largest provider tells its customers for some weeks
 	cleanUpEnds   = 850
+	sinkholeMoves = 560 // the first sinkhole operator loses most of foxtail's names
+	sensorsFail   = 520 // the border sensors are silent for some days
+	sensorsBack   = 535
 )
 
 const (
@@ -100,28 +103,12 @@ const (
 	nameDDoS
 )
 
-// infection is one infected host.
-type infection struct {
-	net  *network
-	a    address
-	fam  int
-	same bool // keeps its address: shares that of another
-}
-
 // service is one exposed service.
 type service struct {
 	net  *network
 	a    address
 	port int
 	rep  int // the report that lists it
-}
-
-// controller is one command and control server.
-type controller struct {
-	net  *network
-	a    address
-	fam  int
-	port int
 }
 
 // site is a web site that can be hacked.
@@ -137,6 +124,7 @@ type hack struct {
 	site *site
 	how  hackKind
 	x    uint64 // where in the site
+	shy  uint8  // bits by feed: that feed hardly ever finds it
 }
 
 type hackKind uint8
@@ -176,23 +164,27 @@ var (
 	trades = []string{"bakery", "garage", "florist", "notary", "dentist", "brewery", "tailor", "museum", "theatre", "printer", "joinery", "vineyard"}
 )
 
+// mostSites bounds the sites of nobody in particular, which are held in memory.
+const mostSites = 300_000
+
 // world is the state of the country on one day.
 type world struct {
-	geo         *geography
-	scale       int // of all numbers, in thousandths
-	infections  []infection
-	services    []service
-	controllers []controller
-	hacks       []hack
-	sites       []site // at home; those of organisations first
-	claimed     int    // how many sites are of organisations
-	away        []site // abroad
-	lures       []site // phishing sites without a known address
-	gateway     []int  // running sums of weights for hosting
+	geo        *geography
+	scale      int // of all numbers, in thousandths
+	infections []infection
+	population
+	services []service
+	botnets
+	hacks   []hack
+	sites   []site // at home; those of organisations first
+	claimed int    // how many sites are of organisations
+	away    []site // abroad
+	lures   []site // phishing sites without a known address
+	gateway []int  // running sums of weights for hosting
 }
 
-func newWorld(geo *geography, seed uint64, scale int) *world {
-	w := &world{geo: geo, scale: scale}
+func newWorld(geo *geography, seed uint64, scale int, first Day) *world {
+	w := &world{geo: geo, scale: scale, population: newPopulation(seed, scale)}
 	d := newDice(seed, "world", 0)
 	sum := 0
 	for i := range geo.networks[:geo.abroad] {
@@ -223,7 +215,7 @@ func newWorld(geo *geography, seed uint64, scale int) *world {
 	n := host()
 	w.sites = append(w.sites, site{"xn--bcher-kva.example", n.place, n, n.host(d)})
 	many := max(scale, 100)
-	for i := range many * 7 / 10 {
+	for i := range min(many*3, mostSites) {
 		n := host()
 		w.sites = append(w.sites, site{fmt.Sprintf("%s-%d.example", trades[d.n(len(trades))], i+1), n.place, n, n.host(d)})
 	}
@@ -234,9 +226,10 @@ func newWorld(geo *geography, seed uint64, scale int) *world {
 	for i := range many / 10 {
 		w.lures = append(w.lures, site{fmt.Sprintf("login-secure-%d.example", i+1), place{org: -1, cc: unknownCountry}, nil, address{}})
 	}
+	w.openBotnets(d)
 	for f := range families {
 		for range d.times(families[f].start * scale) {
-			w.infect(d, f)
+			w.infect(d, f, first-1-d.age(families[f].hazard))
 		}
 	}
 	for _, rep := range serviceReports {
@@ -249,12 +242,7 @@ func newWorld(geo *geography, seed uint64, scale int) *world {
 			w.hack(d, how)
 		}
 	}
-	for range d.times(5 * scale) {
-		w.command(d, true, 0)
-	}
-	for range d.times(40 * scale) {
-		w.command(d, false, 0)
-	}
+	w.begun = 0 // before the first day
 	return w
 }
 
@@ -264,24 +252,6 @@ func (w *world) home(d dice) *network { return &w.geo.networks[d.pick(w.geo.home
 // rate scales a number for 1000 days and draws for one.
 func (w *world) rate(d dice, per1000Days int) int { return d.times(per1000Days * w.scale / 1000) }
 
-func (w *world) infect(d dice, f int) {
-	n := w.home(d)
-	if d.hit(families[f].mobile) {
-		n = w.geo.ownerNetwork("hillwave")
-	}
-	i := infection{net: n, fam: f}
-	switch {
-	case n.v6 != 0 && d.hit(families[f].v6):
-		i.a = n.host6(d)
-	case len(w.infections) > 0 && d.hit(60): // a second family behind the same address
-		o := &w.infections[d.n(len(w.infections))]
-		i.net, i.a, i.same = o.net, o.a, true
-	default:
-		i.a = n.host(d)
-	}
-	w.infections = append(w.infections, i)
-}
-
 func (w *world) expose(d dice, rep int) {
 	n := w.home(d)
 	if d.hit(450) {
@@ -289,19 +259,6 @@ func (w *world) expose(d dice, rep int) {
 	}
 	p := servicePorts[rep]
 	w.services = append(w.services, service{n, n.host(d), p[d.n(len(p))], rep})
-}
-
-func (w *world) command(d dice, home bool, at int) {
-	n := &w.geo.networks[w.geo.abroad+d.n(len(w.geo.networks)-w.geo.abroad)]
-	if home {
-		n = &w.geo.networks[d.pick(w.gateway)]
-	}
-	f := d.n(familyCount)
-	if f == brackish && at >= takedown || f == emberworm && at < newFamily {
-		f = copperbot
-	}
-	ports := []int{443, 8080, 50050, 4443, families[f].port}
-	w.controllers = append(w.controllers, controller{n, n.host(d), f, ports[d.n(len(ports))]})
 }
 
 func (w *world) hack(d dice, how hackKind) {
@@ -318,39 +275,27 @@ func (w *world) hack(d dice, how hackKind) {
 	case (how == phishing || how == spreading) && d.hit(300):
 		s = &w.away[d.n(len(w.away))]
 	}
-	w.hacks = append(w.hacks, hack{s, how, d.Uint64()})
+	w.hacks = append(w.hacks, hack{s, how, d.Uint64(), shyness(d)})
+}
+
+// shyness draws which feeds hardly ever find a hacked site.
+func shyness(d dice) (bits uint8) {
+	if d.hit(300) {
+		return 0xff
+	}
+	for i := range feeds {
+		if d.hit(200) {
+			bits |= 1 << i
+		}
+	}
+	return bits
 }
 
 // step moves the world to the next day, at a thousandth of the time.
 func (w *world) step(seed uint64, day Day, at, before int) {
 	d := newDice(seed, "step", day)
-	for i := range w.infections {
-		x := &w.infections[i]
-		if x.same || !d.hit(x.net.churn) {
-			continue
-		}
-		if x.a.is6() {
-			x.a = x.net.host6(d)
-		} else {
-			x.a = x.net.host(d)
-		}
-	}
-	keep := w.infections[:0]
-	for _, x := range w.infections {
-		h := families[x.fam].hazard
-		if at >= cleanUp && at < cleanUpEnds && x.net.asn == owners[0].asn {
-			h *= 3
-		}
-		if !d.hit(h) {
-			keep = append(keep, x)
-		}
-	}
-	w.infections = keep
-	for f := range families {
-		for range w.rate(d, along(families[f].arrive, at)*season(day)/100) {
-			w.infect(d, f)
-		}
-	}
+	w.moveControllers(d, at, before)
+	w.moveInfections(d, day, at)
 
 	filter := at >= telnetFilter && before < telnetFilter
 	kept := w.services[:0]
@@ -365,21 +310,6 @@ func (w *world) step(seed uint64, day Day, at, before int) {
 		for range w.rate(d, along(serviceArrive[rep], at)) {
 			w.expose(d, rep)
 		}
-	}
-
-	seized := at >= takedown && before < takedown
-	left := w.controllers[:0]
-	for _, c := range w.controllers {
-		if !d.hit(25) && (!seized || c.fam != brackish) {
-			left = append(left, c)
-		}
-	}
-	w.controllers = left
-	for range w.rate(d, 130) {
-		w.command(d, true, at)
-	}
-	for range w.rate(d, 1000) {
-		w.command(d, false, at)
 	}
 
 	still := w.hacks[:0]
@@ -398,7 +328,7 @@ func (w *world) step(seed uint64, day Day, at, before int) {
 		asn := w.geo.ownerNetwork("pixelbarn").asn
 		for i := range w.sites {
 			if s := &w.sites[i]; s.place.asn == asn && d.hit(700) {
-				w.hacks = append(w.hacks, hack{s, defaced, d.Uint64()})
+				w.hacks = append(w.hacks, hack{s, defaced, d.Uint64(), shyness(d)})
 			}
 		}
 	}
