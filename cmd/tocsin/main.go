@@ -39,6 +39,8 @@ type cli struct {
 	Events        eventsCmd        `cmd:"" help:"List events."`
 	Episodes      episodesCmd      `cmd:"" help:"List episodes: infections, controllers, hacked sites and exposures from first to last seen."`
 	Figures       figuresCmd       `cmd:"" help:"Print the figures of a period."`
+	Statement     statementCmd     `cmd:"" help:"Say a period in plain words: hosts hijacked, from where they are controlled, sites hacked, the change on last year, and how sure each number is."`
+	Report        reportCmd        `cmd:"" help:"Write the report of a period: one page to print or send, and its data beside it."`
 	Estimate      estimateCmd      `cmd:"" help:"Answer a file of cases by the estimators behind published figures."`
 	Feeds         feedsCmd         `cmd:"" help:"List the feeds, or set one up."`
 	Organisations organisationsCmd `cmd:"" help:"List the organisations, or load them and their networks from a CSV."`

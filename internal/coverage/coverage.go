@@ -480,6 +480,21 @@ func (p *Panel) Looked(w string, class event.Class, day event.Day) bool {
 	return l != nil && i >= 0 && i < len(l.base) && l.base[i] == query.Present
 }
 
+// Next returns the first day, not before the one given, on which a witness
+// looked at the class as [Panel.Looked] has it.
+func (p *Panel) Next(w string, class event.Class, from event.Day) (event.Day, bool) {
+	l := p.line(w, class)
+	if l == nil {
+		return 0, false
+	}
+	for i := max(0, int(from-p.lo)); i < len(l.base); i++ {
+		if l.base[i] == query.Present {
+			return p.lo + event.Day(i), true
+		}
+	}
+	return 0, false
+}
+
 // Last returns the last day on which a witness looked at the class.
 func (p *Panel) Last(w string, class event.Class) (event.Day, bool) {
 	l := p.line(w, class)

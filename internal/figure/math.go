@@ -14,7 +14,7 @@ var (
 
 func sqrt(f float64) float64 { return math.Sqrt(f) }
 
-func (r Real) known() bool { return !math.IsNaN(float64(r)) && !math.IsInf(float64(r), 0) }
+func (r Decimal) known() bool { return !math.IsNaN(float64(r)) && !math.IsInf(float64(r), 0) }
 
 func keys[K comparable, V any](m map[K]V) iter.Seq[K] { return maps.Keys(m) }
 

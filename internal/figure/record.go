@@ -2,8 +2,6 @@ package figure
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"hash/fnv"
 	"math"
 	"strconv"
@@ -74,58 +72,22 @@ type Network struct {
 	Plausible [][]estimate.Duration
 }
 
-// Real is a computed number: written with two decimals, null where it is none.
-type Real float64
-
-// MarshalJSON implements [json.Marshaler].
-func (r Real) MarshalJSON() ([]byte, error) {
-	f := float64(r)
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return []byte("null"), nil
-	}
-	b := strconv.AppendFloat(nil, f, 'f', 2, 64)
-	if string(b) == "-0.00" {
-		b = b[1:]
-	}
-	return b, nil
-}
-
-// UnmarshalJSON implements [json.Unmarshaler].
-func (r *Real) UnmarshalJSON(b []byte) error {
+// UnmarshalJSON reads what [Decimal.MarshalJSON] writes.
+func (d *Decimal) UnmarshalJSON(b []byte) error {
 	if string(b) == "null" {
-		*r = Real(math.NaN())
+		*d = Decimal(math.NaN())
 		return nil
 	}
 	f, err := strconv.ParseFloat(string(b), 64)
-	*r = Real(f)
+	*d = Decimal(f)
 	return err
-}
-
-// Range is a low and a high end; null where it is not known.
-type Range struct{ Lo, Hi Real }
-
-// MarshalJSON writes [lo,hi].
-func (r Range) MarshalJSON() ([]byte, error) {
-	lo, _ := r.Lo.MarshalJSON()
-	hi, _ := r.Hi.MarshalJSON()
-	return append(append(append(append([]byte("["), lo...), ','), hi...), ']'), nil
-}
-
-// UnmarshalJSON reads what [Range.MarshalJSON] writes.
-func (r *Range) UnmarshalJSON(b []byte) error {
-	var ends [2]Real
-	if err := json.Unmarshal(b, &ends); err != nil {
-		return fmt.Errorf("range %s: want [lo,hi]: %w", b, err)
-	}
-	r.Lo, r.Hi = ends[0], ends[1]
-	return nil
 }
 
 func rangeOf(i estimate.Interval) *Range {
 	if !i.Known() {
 		return nil
 	}
-	return &Range{Real(i.Lo), Real(i.Hi)}
+	return asIs(i)
 }
 
 // The kinds of uncertainty.
@@ -139,16 +101,16 @@ const (
 // Uncertainty says how sure a number is. A complete count has the kind none,
 // and what it would be without each witness beside it.
 type Uncertainty struct {
-	Kind   string `json:"kind"`
-	Range  *Range `json:"range"` // null for a complete count
-	Level  Real   `json:"level"` // of an interval, 0 to 1; 0 for a range
-	Method string `json:"method"`
+	Kind   string  `json:"kind"`
+	Range  *Range  `json:"range"` // null for a complete count
+	Level  Decimal `json:"level"` // of an interval, 0 to 1; 0 for a range
+	Method string  `json:"method"`
 }
 
 // Without is a value as it would be without one witness.
 type Without struct {
-	Witness string `json:"witness"`
-	Value   Real   `json:"value"`
+	Witness string  `json:"witness"`
+	Value   Decimal `json:"value"`
 }
 
 // Sensitivity is how a value depends on what was chosen.
@@ -167,7 +129,7 @@ type Panel struct {
 
 // Coverage is how far the panel sees.
 type Coverage struct {
-	ShareOfUsers *Real    `json:"share_of_users"` // of users in networks with any sighting; null where users are not known
+	ShareOfUsers *Decimal `json:"share_of_users"` // of users in networks with any sighting; null where users are not known
 	Lost         []string `json:"witnesses_lost"` // looked a year before, and not now
 	Gained       []string `json:"witnesses_gained"`
 	Breaks       []string `json:"breaks"` // in the year, in words
@@ -180,8 +142,8 @@ type Comparability struct {
 	Why   string       `json:"why"`  // why not, or how it was compared
 	Test  string       `json:"test"` // that refuses; "" where OK
 
-	Raw         *Real      `json:"raw_ratio"` // as bulletins print it; null where nothing was counted then
-	Ratio       *Real      `json:"ratio"`     // like for like; null unless OK
+	Raw         *Decimal   `json:"raw_ratio"` // as bulletins print it; null where nothing was counted then
+	Ratio       *Decimal   `json:"ratio"`     // like for like; null unless OK
 	Interval    *Range     `json:"interval"`  // 95 %
 	ClearChange bool       `json:"clear_change"`
 	Waterfall   *Waterfall `json:"waterfall"`
@@ -192,12 +154,12 @@ type Comparability struct {
 
 // Waterfall is how the value of last year becomes this year's.
 type Waterfall struct {
-	Then        Real `json:"then"`
-	Exits       Real `json:"exits"` // where nobody looks any more, or other days
-	MatchedThen Real `json:"matched_then"`
-	MatchedNow  Real `json:"matched_now"`
-	Entries     Real `json:"entries"` // where nobody looked then
-	Now         Real `json:"now"`
+	Then        Decimal `json:"then"`
+	Exits       Decimal `json:"exits"` // where nobody looks any more, or other days
+	MatchedThen Decimal `json:"matched_then"`
+	MatchedNow  Decimal `json:"matched_now"`
+	Entries     Decimal `json:"entries"` // where nobody looked then
+	Now         Decimal `json:"now"`
 }
 
 // Refusal says why there is no number: the test that refuses, in one word, and
@@ -206,22 +168,22 @@ type Refusal = estimate.Refusal
 
 // Line is a row of a record's breakdown.
 type Line struct {
-	Key       string `json:"key"`
-	Value     Real   `json:"value"`
-	Exclusive *Real  `json:"exclusive,omitzero"`
-	Shared    *Real  `json:"shared,omitzero"`
-	Share     *Real  `json:"share_percent,omitzero"`
-	Interval  *Range `json:"interval,omitzero"`
-	Note      string `json:"note,omitzero"`
-	Evidence  string `json:"evidence,omitzero"`
+	Key       string   `json:"key"`
+	Value     Decimal  `json:"value"`
+	Exclusive *Decimal `json:"exclusive,omitzero"`
+	Shared    *Decimal `json:"shared,omitzero"`
+	Share     *Decimal `json:"share_percent,omitzero"`
+	Interval  *Range   `json:"interval,omitzero"`
+	Note      string   `json:"note,omitzero"`
+	Evidence  string   `json:"evidence,omitzero"`
 }
 
 // Lines is a record's breakdown.
 type Lines struct {
 	By      string        `json:"by"`
 	Kind    BreakdownKind `json:"kind"`
-	Sum     Real          `json:"sum"`
-	Overlap Real          `json:"overlap"` // the sum less what it breaks down
+	Sum     Decimal       `json:"sum"`
+	Overlap Decimal       `json:"overlap"` // the sum less what it breaks down
 	Rows    []Line        `json:"rows"`
 }
 
@@ -245,11 +207,11 @@ type Record struct {
 	Geography  string       `json:"geography"`
 
 	Estimate bool     `json:"estimate"` // computed by a model from what was observed; it has no rows of its own
-	Value    *Real    `json:"value"`    // null where there is none
+	Value    *Decimal `json:"value"`    // null where there is none
 	Refusal  *Refusal `json:"refusal"`  // why there is none
 
-	Cumulative      *Real  `json:"cumulative"` // distinct over the period, where the value is a mean
-	CumulativeLabel string `json:"cumulative_label,omitzero"`
+	Cumulative      *Decimal `json:"cumulative"` // distinct over the period, where the value is a mean
+	CumulativeLabel string   `json:"cumulative_label,omitzero"`
 
 	Uncertainty   Uncertainty    `json:"uncertainty"`
 	Sensitivity   []Sensitivity  `json:"sensitivity"`
@@ -287,7 +249,7 @@ func (r *Record) check() {
 // Publishable reports whether the record has a number that may be printed.
 func (r *Record) Publishable() bool { return r.Value != nil && r.Refusal == nil && len(r.NotMet) == 0 }
 
-func value(f float64) *Real { r := Real(f); return &r }
+func value(f float64) *Decimal { r := Decimal(f); return &r }
 
 // seedOf gives the seed of what is drawn for a record: it follows from what is
 // asked, and is printed.

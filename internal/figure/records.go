@@ -300,7 +300,7 @@ func (a *asker) without(ctx context.Context, scope policy.Scope, r *Record, q qu
 	}
 	s := Sensitivity{What: "without each witness in turn"}
 	for _, w := range r.Panel.Witnesses {
-		s.Each = append(s.Each, Without{w, Real(float64(n-sole[w]) / scale)})
+		s.Each = append(s.Each, Without{w, Decimal(float64(n-sole[w]) / scale)})
 	}
 	byValue := func(x, y Without) int { return cmp.Compare(x.Value, y.Value) }
 	s.Range = Range{slices.MinFunc(s.Each, byValue).Value, slices.MaxFunc(s.Each, byValue).Value}
@@ -330,7 +330,7 @@ func (a *asker) parts(ctx context.Context, scope policy.Scope, r *Record, def *D
 				return err
 			}
 			m := def.number(v, q.Period.Days()).Sum
-			line := Line{Key: p.Title, Value: Real(float64(m) / scale)}
+			line := Line{Key: p.Title, Value: Decimal(float64(m) / scale)}
 			if n > 0 {
 				line.Share = value(100 * float64(m) / float64(n))
 			}
@@ -338,7 +338,7 @@ func (a *asker) parts(ctx context.Context, scope policy.Scope, r *Record, def *D
 			l.Rows = append(l.Rows, line)
 		}
 		if of.by == "kind" {
-			l.Overlap = l.Sum - Real(float64(n)/scale)
+			l.Overlap = l.Sum - Decimal(float64(n)/scale)
 		}
 		r.Breakdown = append(r.Breakdown, l)
 	}
@@ -353,11 +353,11 @@ func (a *asker) breakdown(ctx context.Context, scope policy.Scope, r *Record, de
 	l := Lines{By: string(by), Kind: def.Breakdowns[by], Rows: []Line{}}
 	for _, g := range groups {
 		m := def.number(g.Value, q.Period.Days()).Sum
-		l.Rows = append(l.Rows, Line{Key: g.Key, Value: Real(float64(m) / scale)})
-		l.Sum += Real(float64(m)) // whole until the end, so that the order does not matter
+		l.Rows = append(l.Rows, Line{Key: g.Key, Value: Decimal(float64(m) / scale)})
+		l.Sum += Decimal(float64(m)) // whole until the end, so that the order does not matter
 	}
-	l.Sum = Real(float64(l.Sum) / scale)
-	l.Overlap = l.Sum - Real(float64(n)/scale)
+	l.Sum = Decimal(float64(l.Sum) / scale)
+	l.Overlap = l.Sum - Decimal(float64(n)/scale)
 	slices.SortFunc(l.Rows, func(x, y Line) int { return cmp.Or(cmp.Compare(y.Value, x.Value), cmp.Compare(x.Key, y.Key)) })
 	r.Breakdown = append(r.Breakdown, l)
 	return nil
@@ -397,24 +397,24 @@ func (a *asker) controlled(ctx context.Context, scope policy.Scope, r *Record) e
 	l := Lines{By: "controller country", Kind: Overlapping, Rows: []Line{}}
 	for _, x := range c.Countries {
 		l.Rows = append(l.Rows, Line{
-			Key: x.CC, Value: Real(float64(x.Total)), Exclusive: value(float64(x.Exclusive)), Shared: value(float64(x.Shared)),
+			Key: x.CC, Value: Decimal(float64(x.Total)), Exclusive: value(float64(x.Exclusive)), Shared: value(float64(x.Shared)),
 			Note: fmt.Sprintf("%.2f a day", x.Mean),
 		})
-		l.Sum += Real(float64(x.Total))
+		l.Sum += Decimal(float64(x.Total))
 	}
-	l.Overlap = l.Sum - Real(float64(c.Distinct))
+	l.Overlap = l.Sum - Decimal(float64(c.Distinct))
 	r.Breakdown = append(r.Breakdown, l)
 	where, _ := And(q.Where, []query.Cond{{Dim: query.DimSector, Value: "hosting"}})
 	servers, err := a.src.Controlled(ctx, scope, query.Control{Period: q.Period, Where: where})
 	if err != nil {
 		return err
 	}
-	r.Breakdown = append(r.Breakdown, Lines{By: "side of the controllers, distinct over the period", Kind: Partition, Sum: Real(float64(c.Evidence)), Rows: []Line{
-		{Key: "abroad", Value: Real(float64(c.Distinct))},
-		{Key: "at home alone", Value: Real(float64(c.AtHome))},
-		{Key: "undetermined: located and registered in different places, or not known", Value: Real(float64(c.Undetermined))},
-	}}, Lines{By: "kind", Kind: Overlapping, Sum: Real(float64(servers.Distinct)), Rows: []Line{
-		{Key: "servers: in networks of hosting providers", Value: Real(float64(servers.Distinct)), Note: fmt.Sprintf("%.2f a day", float64(sum(servers.Daily))/days)},
+	r.Breakdown = append(r.Breakdown, Lines{By: "side of the controllers, distinct over the period", Kind: Partition, Sum: Decimal(float64(c.Evidence)), Rows: []Line{
+		{Key: "abroad", Value: Decimal(float64(c.Distinct))},
+		{Key: "at home alone", Value: Decimal(float64(c.AtHome))},
+		{Key: "undetermined: located and registered in different places, or not known", Value: Decimal(float64(c.Undetermined))},
+	}}, Lines{By: "kind", Kind: Overlapping, Sum: Decimal(float64(servers.Distinct)), Rows: []Line{
+		{Key: "servers: in networks of hosting providers", Value: Decimal(float64(servers.Distinct)), Note: fmt.Sprintf("%.2f a day", float64(sum(servers.Daily))/days)},
 	}})
 	all, err := a.src.Count(ctx, scope, query.Count{Period: a.p.Period, Class: event.ClassInfection, Where: a.home()})
 	if err != nil {
@@ -445,8 +445,8 @@ func (a *asker) organisations(ctx context.Context, scope policy.Scope, r *Record
 				r.Input.Rows += g.Value.Events
 			}
 		}
-		l.Rows = append(l.Rows, Line{Key: class.String(), Value: Real(n)})
-		l.Sum += Real(n)
+		l.Rows = append(l.Rows, Line{Key: class.String(), Value: Decimal(n)})
+		l.Sum += Decimal(n)
 		cov, err := a.coverage(ctx, scope, class)
 		if err != nil {
 			return err
@@ -617,7 +617,7 @@ func (a *asker) hosts(ctx context.Context, scope policy.Scope, r *Record) error 
 		if refusal != nil {
 			refused[refusal.Test] += daily
 			why[refusal.Test] = refusal.Why
-			line.Value, line.Note = Real(nan), refusal.Test+": "+refusal.Why
+			line.Value, line.Note = Decimal(nan), refusal.Test+": "+refusal.Why
 			l.Rows = append(l.Rows, line)
 			continue
 		}
@@ -642,9 +642,9 @@ func (a *asker) hosts(ctx context.Context, scope policy.Scope, r *Record) error 
 		return nil
 	}
 	r.Value = value(total)
-	r.Uncertainty.Range = &Range{Real(lo), Real(hi)}
+	r.Uncertainty.Range = &Range{Decimal(lo), Decimal(hi)}
 	half := 1.96 * sqrt(variance)
-	r.Sensitivity = append(r.Sensitivity, Sensitivity{What: "sampling of addresses and durations, 95 %, networks taken as independent", Range: Range{Real(max(0, total-half)), Real(total + half)}})
+	r.Sensitivity = append(r.Sensitivity, Sensitivity{What: "sampling of addresses and durations, 95 %, networks taken as independent", Range: Range{Decimal(max(0, total-half)), Decimal(total + half)}})
 	r.Caveats = append(r.Caveats, fmt.Sprintf("The networks with a number have %.1f %% of the infected addresses of a day; nothing is said of the others.", 100*float64(inside)/float64(all)))
 	return nil
 }
@@ -661,7 +661,7 @@ func (a *asker) network(asn uint32, g query.Group, w float64) (line Line, h esti
 	case n.Shared:
 		return line, h, &Refusal{Test: "sharing", Why: "Hosts share addresses here."}, nil
 	case n.Static:
-		line.Value, line.Note = Real(mean), "static: a host for each address of a day"
+		line.Value, line.Note = Decimal(mean), "static: a host for each address of a day"
 		return line, estimate.Hosts{Hosts: mean, CI: estimate.None(), Sensitivity: estimate.Interval{Lo: mean, Hi: mean}}, nil, nil
 	}
 	perDay := 0.0 // how often a host is seen a day: of those seen at all, or spread over all, whichever is less
@@ -678,7 +678,7 @@ func (a *asker) network(asn uint32, g query.Group, w float64) (line Line, h esti
 	if err != nil || refusal != nil {
 		return line, h, refusal, err
 	}
-	line.Value, line.Interval = Real(h.Hosts), rangeOf(h.CI)
+	line.Value, line.Interval = Decimal(h.Hosts), rangeOf(h.CI)
 	line.Note = fmt.Sprintf("%d addresses in %.0f days", g.Value.Distinct, w)
 	return line, h, nil, nil
 }
@@ -712,8 +712,8 @@ func (r *Record) gaps(c *EpisodeCounts, of func(EpisodeTotals) float64) {
 	half, double := of(c.Half), of(c.Double)
 	r.Sensitivity = append(r.Sensitivity, Sensitivity{
 		What:  "with gaps half and twice as long",
-		Range: Range{Real(min(half, double, float64(*r.Value))), Real(max(half, double, float64(*r.Value)))},
-		Each:  []Without{{"gaps half as long", Real(half)}, {"gaps twice as long", Real(double)}},
+		Range: Range{Decimal(min(half, double, float64(*r.Value))), Decimal(max(half, double, float64(*r.Value)))},
+		Each:  []Without{{"gaps half as long", Decimal(half)}, {"gaps twice as long", Decimal(double)}},
 	})
 }
 
@@ -780,7 +780,7 @@ func (a *asker) clean(ctx context.Context, scope policy.Scope, r *Record) error 
 		if err != nil {
 			return err
 		}
-		line := Line{Key: class.String(), Value: Real(nan), Evidence: a.address("/episodes", class, nil)}
+		line := Line{Key: class.String(), Value: Decimal(nan), Evidence: a.address("/episodes", class, nil)}
 		line.Note = fmt.Sprintf("%d episodes of stable assets; %d of others are left out", sp.Stable, sp.Others)
 		if len(sp.List) < minSpells {
 			line.Note += fmt.Sprintf("; fewer than %d: no number", minSpells)
@@ -791,7 +791,7 @@ func (a *asker) clean(ctx context.Context, scope policy.Scope, r *Record) error 
 			}
 			line.Interval = rangeOf(s.Median)
 			if mid := (s.Median.Lo + s.Median.Hi) / 2; mid < inf {
-				line.Value = Real(mid)
+				line.Value = Decimal(mid)
 			} else {
 				line.Note += fmt.Sprintf("; fewer than half had ended after %.0f days", s.Median.Lo)
 			}
@@ -807,7 +807,7 @@ func (a *asker) clean(ctx context.Context, scope policy.Scope, r *Record) error 
 			}
 		}
 	}
-	l.Overlap = Real(nan)
+	l.Overlap = Decimal(nan)
 	r.Breakdown = append(r.Breakdown, l)
 	return nil
 }

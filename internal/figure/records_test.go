@@ -223,7 +223,7 @@ func statement(t *testing.T, l *land, p query.Period) *figure.Statement {
 	return &s
 }
 
-func near(t *testing.T, what string, got *figure.Real, want float64) {
+func nearly(t *testing.T, what string, got *figure.Decimal, want float64) {
 	t.Helper()
 	if got == nil || float64(*got) < want-.005 || float64(*got) > want+.005 {
 		t.Errorf("%s: %v, want %v", what, got, want)
@@ -237,12 +237,12 @@ func TestYear(t *testing.T) {
 	s := statement(t, l, p)
 	r := s.Record("infected-addresses-home")
 	c := r.Comparability
-	near(t, "value", r.Value, 2500)
-	near(t, "raw", c.Raw, 2500.0/1500)
+	nearly(t, "value", r.Value, 2500)
+	nearly(t, "raw", c.Raw, 2500.0/1500)
 	if !c.OK {
 		t.Fatalf("refused: %s %s", c.Test, c.Why)
 	}
-	near(t, "matched", c.Ratio, 1600.0/1500)
+	nearly(t, "matched", c.Ratio, 1600.0/1500)
 	if w := c.Waterfall; w.Then != 1500 || w.Exits != 0 || w.MatchedThen != 1500 || w.MatchedNow != 1600 || w.Entries != 900 || w.Now != 2500 {
 		t.Errorf("waterfall %+v", w)
 	}
@@ -252,7 +252,7 @@ func TestYear(t *testing.T) {
 	if !slices.Equal(r.Coverage.Gained, []string{"c"}) || len(r.Coverage.Lost) != 0 {
 		t.Errorf("coverage %+v", r.Coverage)
 	}
-	if got := r.Sensitivity[0]; got.Range != (figure.Range{Lo: 1300, Hi: 2100}) {
+	if got := r.Sensitivity[0]; got.Range != (figure.Range{1300, 2100}) {
 		t.Errorf("without each witness: %+v", got)
 	}
 	if !strings.Contains(s.Sentences[4].Printed, "67 % more") {
@@ -266,7 +266,7 @@ func TestYear(t *testing.T) {
 		return (e.day != day("2025-11-11") || e.dims[query.DimFeed] != "a") && e.dims[query.DimFeed] != "c"
 	})
 	c = statement(t, l, p).Record("infected-addresses-home").Comparability
-	near(t, "with an outage", c.Ratio, (2*1200+3*400)/float64(2*1000+3*500))
+	nearly(t, "with an outage", c.Ratio, (2*1200+3*400)/float64(2*1000+3*500))
 	if w := c.Waterfall; w.Exits != 0 || w.Entries != 400 {
 		t.Errorf("waterfall %+v", w)
 	}
@@ -278,7 +278,7 @@ func TestYear(t *testing.T) {
 		e.dims[query.DimFeed] = "b"
 		l.list = append(l.list, e)
 	}
-	near(t, "seen by both", statement(t, l, p).Record("infected-addresses-home").Comparability.Ratio, 1600.0/1500)
+	nearly(t, "seen by both", statement(t, l, p).Record("infected-addresses-home").Comparability.Ratio, 1600.0/1500)
 
 	// Refusals.
 	for _, x := range []struct {
@@ -421,7 +421,7 @@ func TestStatement(t *testing.T) {
 		}
 	}
 	c := s.Record("hosts-controlled-abroad")
-	near(t, "controlled", c.Value, 50)
+	nearly(t, "controlled", c.Value, 50)
 	if c.Breakdown[0].Overlap != 20 {
 		t.Errorf("overlap %v", c.Breakdown[0].Overlap)
 	}
@@ -523,7 +523,7 @@ func TestNoPairs(t *testing.T) {
 func TestWords(t *testing.T) {
 	t.Parallel()
 	for f, want := range map[float64]string{0: "0", 9.96: "10.0", 3: "3", 3.25: "3.2", 999: "999", 1000: "1,000", 1234567.8: "1,234,568", -.3: "-0.3", -1200: "-1,200", inf: "no number"} {
-		if got := figure.Words(figure.Real(f)); got != want {
+		if got := figure.Words(figure.Decimal(f)); got != want {
 			t.Errorf("%v: %q, want %q", f, got, want)
 		}
 	}

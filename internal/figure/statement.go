@@ -39,9 +39,9 @@ type Sentence struct {
 
 // Truth is what is so in a simulated country, by the simulator's own state.
 type Truth struct {
-	ID    string `json:"id"`
-	Text  string `json:"text"`
-	Value Real   `json:"value"`
+	ID    string  `json:"id"`
+	Text  string  `json:"text"`
+	Value Decimal `json:"value"`
 }
 
 // LossSummary is what the loss page says, for the statement.
@@ -54,9 +54,9 @@ type LossSummary struct {
 
 // LossLine is one kind of loss, in the currency.
 type LossLine struct {
-	Kind   string `json:"kind"`
-	Median Real   `json:"median"`
-	Range  Range  `json:"range"` // 90 %
+	Kind   string  `json:"kind"`
+	Median Decimal `json:"median"`
+	Range  Range   `json:"range"` // 90 %
 }
 
 // Extra is what a statement takes beside the records.
@@ -117,7 +117,7 @@ func (w *writer) is(ids ...string) []Truth {
 
 // Words writes a number as text has it: grouped, and without decimals from 10
 // on.
-func Words(r Real) string {
+func Words(r Decimal) string {
 	f := float64(r)
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return "no number"
@@ -147,11 +147,11 @@ func WordsRange(r *Range) string {
 	if r == nil {
 		return ""
 	}
-	return Words(r.Lo) + " to " + Words(r.Hi)
+	return Words(r[0]) + " to " + Words(r[1])
 }
 
 // change writes a ratio as a change: "12 % more".
-func change(ratio Real) string {
+func change(ratio Decimal) string {
 	p := 100 * (float64(ratio) - 1)
 	digits := 0
 	if math.Abs(p) < 9.95 {
@@ -275,7 +275,7 @@ func saySites(w *writer) Sentence {
 		s.Text, s.Honest = "How many sites were hacked is not known. "+r.no(), "no number"
 		return s
 	}
-	s.Printed = Words(Real(r.Input.Rows)) + " hacked pages"
+	s.Printed = Words(Decimal(r.Input.Rows)) + " hacked pages"
 	s.Honest = r.number() + " sites"
 	s.Text = fmt.Sprintf("%s sites at home were reported hacked in the period", r.number())
 	for _, l := range r.Breakdown {
@@ -317,10 +317,10 @@ func sayChange(w *writer) Sentence {
 			text = append(text, fmt.Sprintf("%s: no percentage is given. %s", x.what, c.Why))
 			honest = append(honest, x.what+": no percentage")
 		case !c.ClearChange:
-			text = append(text, fmt.Sprintf("%s: no clear change (between %s and %s, like for like).", x.what, change(c.Interval.Lo), change(c.Interval.Hi)))
+			text = append(text, fmt.Sprintf("%s: no clear change (between %s and %s, like for like).", x.what, change(c.Interval[0]), change(c.Interval[1])))
 			honest = append(honest, x.what+": no clear change")
 		default:
-			text = append(text, fmt.Sprintf("%s: %s than in the same days of last year, between %s and %s, like for like.", x.what, change(*c.Ratio), change(c.Interval.Lo), change(c.Interval.Hi)))
+			text = append(text, fmt.Sprintf("%s: %s than in the same days of last year, between %s and %s, like for like.", x.what, change(*c.Ratio), change(c.Interval[0]), change(c.Interval[1])))
 			honest = append(honest, x.what+": "+change(*c.Ratio))
 		}
 	}
@@ -357,7 +357,7 @@ func sayCleaned(w *writer) Sentence {
 	}
 	if t.Publishable() {
 		s.Text += fmt.Sprintf(" Half of the hacked sites were clean after %s days", t.number())
-		if r := t.Uncertainty.Range; r != nil && r.Lo != r.Hi {
+		if r := t.Uncertainty.Range; r != nil && r[0] != r[1] {
 			s.Text += " (" + WordsRange(r) + ")"
 		}
 		s.Text += "."
@@ -382,8 +382,8 @@ func sayLoss(w *writer) Sentence {
 	}
 	var parts, honest []string
 	for _, k := range l.Kinds {
-		parts = append(parts, fmt.Sprintf("%s losses between %s and %s %s (median %s)", k.Kind, Words(k.Range.Lo), Words(k.Range.Hi), l.Currency, Words(k.Median)))
-		honest = append(honest, fmt.Sprintf("%s %s to %s %s", k.Kind, Words(k.Range.Lo), Words(k.Range.Hi), l.Currency))
+		parts = append(parts, fmt.Sprintf("%s losses between %s and %s %s (median %s)", k.Kind, Words(k.Range[0]), Words(k.Range[1]), l.Currency, Words(k.Median)))
+		honest = append(honest, fmt.Sprintf("%s %s to %s %s", k.Kind, Words(k.Range[0]), Words(k.Range[1]), l.Currency))
 	}
 	s.Text = "By the model whose inputs stand on the loss page: " + join(parts) + "; they are not to be added."
 	if l.Assumed > 0 {

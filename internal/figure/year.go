@@ -221,8 +221,8 @@ func (a *asker) year(ctx context.Context, scope policy.Scope, id string, version
 	w := estimate.Waterfall{Then: float64(was), Now: float64(now), MatchedThen: float64(total[0]), MatchedNow: float64(total[1])}
 	w.Entries, w.Exits = w.Now-w.MatchedNow, w.Then-w.MatchedThen
 	c.Waterfall = &Waterfall{
-		Then: Real(w.Then / scale), Exits: Real(w.Exits / scale), MatchedThen: Real(w.MatchedThen / scale),
-		MatchedNow: Real(w.MatchedNow / scale), Entries: Real(w.Entries / scale), Now: Real(w.Now / scale),
+		Then: Decimal(w.Then / scale), Exits: Decimal(w.Exits / scale), MatchedThen: Decimal(w.MatchedThen / scale),
+		MatchedNow: Decimal(w.MatchedNow / scale), Entries: Decimal(w.Entries / scale), Now: Decimal(w.Now / scale),
 	}
 	y := estimate.Years{Then: w.Then, Now: w.Now, Breaks: suspected, Seed: c.Seed}
 	for _, x := range clusters {

@@ -157,9 +157,9 @@ func (s *Server) load() error {
 		"iso": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"words": func(v any) string {
 			switch v := v.(type) {
-			case *figure.Real:
+			case *figure.Decimal:
 				return figure.Words(*v)
-			case figure.Real:
+			case figure.Decimal:
 				return figure.Words(v)
 			}
 			return ""

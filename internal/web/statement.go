@@ -214,13 +214,13 @@ func compared(c *figure.Comparability) string {
 	return ratioWords(*c.Ratio) + " (" + ratioRange(c.Interval) + ")"
 }
 
-func ratioWords(r figure.Real) string { return fmt.Sprintf("%+.1f %%", 100*(float64(r)-1)) }
+func ratioWords(r figure.Decimal) string { return fmt.Sprintf("%+.1f %%", 100*(float64(r)-1)) }
 
 func ratioRange(r *figure.Range) string {
 	if r == nil {
 		return ""
 	}
-	return ratioWords(r.Lo) + " to " + ratioWords(r.Hi)
+	return ratioWords(r[0]) + " to " + ratioWords(r[1])
 }
 
 func (s *Server) record(c *call) error {
@@ -338,7 +338,7 @@ func waterfall(f *figure.Waterfall) []fallRow {
 		return nil
 	}
 	top := max(float64(f.Then), float64(f.Now), float64(f.MatchedThen), float64(f.MatchedNow), 1e-9)
-	bar := func(text, kind string, from, to figure.Real, value figure.Real) fallRow {
+	bar := func(text, kind string, from, to figure.Decimal, value figure.Decimal) fallRow {
 		lo, hi := float64(min(from, to)), float64(max(from, to))
 		at := func(x float64) string { return strconv.FormatFloat(1000*x/top, 'f', 1, 64) }
 		sign := ""
@@ -362,7 +362,7 @@ func waterfall(f *figure.Waterfall) []fallRow {
 	}
 }
 
-func real2(r *figure.Real) any {
+func real2(r *figure.Decimal) any {
 	if r == nil || math.IsNaN(float64(*r)) {
 		return nil
 	}
@@ -381,11 +381,11 @@ func recordsCSV(list []figure.Record) []byte {
 		r := &list[i]
 		var lo, hi, slo, shi, raw, ratio, rlo, rhi any
 		if x := r.Uncertainty.Range; x != nil {
-			lo, hi = real2(&x.Lo), real2(&x.Hi)
+			lo, hi = real2(&x[0]), real2(&x[1])
 		}
 		if len(r.Sensitivity) > 0 {
 			x := r.Sensitivity[0].Range
-			slo, shi = real2(&x.Lo), real2(&x.Hi)
+			slo, shi = real2(&x[0]), real2(&x[1])
 		}
 		test, why, test2, ok, clear, pf, pt := "", "", "", "", "", "", ""
 		seed := any(nil)
@@ -396,7 +396,7 @@ func recordsCSV(list []figure.Record) []byte {
 			raw, ratio, ok, test2, pf, pt = real2(c.Raw), real2(c.Ratio), strconv.FormatBool(c.OK), c.Test, c.Prior.From.String(), c.Prior.To.String()
 			seed = cell(strconv.FormatUint(c.Seed, 10))
 			if c.Interval != nil {
-				rlo, rhi, clear = real2(&c.Interval.Lo), real2(&c.Interval.Hi), strconv.FormatBool(c.ClearChange)
+				rlo, rhi, clear = real2(&c.Interval[0]), real2(&c.Interval[1]), strconv.FormatBool(c.ClearChange)
 			}
 		}
 		v := r.Value
@@ -424,7 +424,7 @@ func recordCSV(r *figure.Record) []byte {
 		for _, x := range l.Rows {
 			var lo, hi any
 			if x.Interval != nil {
-				lo, hi = real2(&x.Interval.Lo), real2(&x.Interval.Hi)
+				lo, hi = real2(&x.Interval[0]), real2(&x.Interval[1])
 			}
 			val := x.Value
 			b = csvRow(b, r.ID, r.Period.From, r.Period.To, l.By, string(l.Kind), x.Key, real2(&val), real2(x.Exclusive), real2(x.Shared), real2(x.Share), lo, hi, x.Note)
