@@ -39,10 +39,12 @@ type cli struct {
 	Events        eventsCmd        `cmd:"" help:"List events."`
 	Episodes      episodesCmd      `cmd:"" help:"List episodes: infections, controllers, hacked sites and exposures from first to last seen."`
 	Figures       figuresCmd       `cmd:"" help:"Print the figures of a period."`
+	Rates         ratesCmd         `cmd:"" help:"Print a figure per 100,000 users, by region or network."`
+	Release       releaseCmd       `cmd:"" help:"Release a month's tables to the public, or list what was released."`
 	Estimate      estimateCmd      `cmd:"" help:"Answer a file of cases by the estimators behind published figures."`
 	Feeds         feedsCmd         `cmd:"" help:"List the feeds, or set one up."`
 	Organisations organisationsCmd `cmd:"" help:"List the organisations, or load them and their networks from a CSV."`
-	Refdata       refdataCmd       `cmd:"" help:"List the reference data, or load an MMDB or prefix CSV over it."`
+	Refdata       refdataCmd       `cmd:"" help:"List the reference data, or load tables of addresses, users, networks and leases."`
 	Formats       formatsCmd       `cmd:"" help:"List the formats that can be read."`
 	Tokens        tokensCmd        `cmd:"" help:"List, make and take back tokens for reading and pushing."`
 	Audit         auditCmd         `cmd:"" help:"List what was changed, when and by whom."`

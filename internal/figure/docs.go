@@ -73,6 +73,7 @@ is a new version, and every document names the version that it was made with.
 			fmt.Fprintf(&b, "- %s\n", c)
 		}
 	}
+	writePublishDocs(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -232,7 +232,9 @@ func rate(h Headline, value Number, users float64) (*Decimal, *Range, error) {
 	return raw, per(ci), nil
 }
 
-func per(i estimate.Interval) *Range { return new(Range{Decimal(i.Lo * RatePer), Decimal(i.Hi * RatePer)}) }
+func per(i estimate.Interval) *Range {
+	return new(Range{Decimal(i.Lo * RatePer), Decimal(i.Hi * RatePer)})
+}
 
 func asIs(i estimate.Interval) *Range { return new(Range{Decimal(i.Lo), Decimal(i.Hi)}) }
 
