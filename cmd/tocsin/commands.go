@@ -449,12 +449,12 @@ func upload(ctx context.Context, x *client, file, path string, q url.Values, v a
 	return json.NewDecoder(rc).Decode(v)
 }
 
-type refdataCmd struct {
-	File string `arg:"" optional:"" help:"MMDB, or CSV: prefix, asn, as_name, country." type:"existingfile"`
+type refdataListCmd struct {
+	File string `arg:"" optional:"" help:"MMDB, or CSV: prefix, asn, as_name, country, registered." type:"existingfile"`
 }
 
 // Run lists the reference data or lays a table over it.
-func (c refdataCmd) Run(ctx context.Context, g *globals) error {
+func (c refdataListCmd) Run(ctx context.Context, g *globals) error {
 	connected := with
 	if c.File != "" {
 		connected = change

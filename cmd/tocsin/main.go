@@ -41,10 +41,12 @@ type cli struct {
 	Figures       figuresCmd       `cmd:"" help:"Print the figures of a period."`
 	Statement     statementCmd     `cmd:"" help:"Say a period in plain words: hosts hijacked, from where they are controlled, sites hacked, the change on last year, and how sure each number is."`
 	Report        reportCmd        `cmd:"" help:"Write the report of a period: one page to print or send, and its data beside it."`
+	Rates         ratesCmd         `cmd:"" help:"Print a figure per 100,000 users, by region or network."`
+	Release       releaseCmd       `cmd:"" help:"Release a month's tables to the public, or list what was released."`
 	Estimate      estimateCmd      `cmd:"" help:"Answer a file of cases by the estimators behind published figures."`
 	Feeds         feedsCmd         `cmd:"" help:"List the feeds, or set one up."`
 	Organisations organisationsCmd `cmd:"" help:"List the organisations, or load them and their networks from a CSV."`
-	Refdata       refdataCmd       `cmd:"" help:"List the reference data, or load an MMDB or prefix CSV over it."`
+	Refdata       refdataCmd       `cmd:"" help:"List the reference data, or load tables of addresses, users, networks and leases."`
 	Formats       formatsCmd       `cmd:"" help:"List the formats that can be read."`
 	Tokens        tokensCmd        `cmd:"" help:"List, make and take back tokens for reading and pushing."`
 	Audit         auditCmd         `cmd:"" help:"List what was changed, when and by whom."`

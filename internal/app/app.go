@@ -98,6 +98,9 @@ type App struct {
 	work     *semaphore.Weighted // held by a rebuild or a reenrichment: one at a time
 	mending  atomic.Bool         // the store is known to be damaged and is made again
 
+	facts     factsCache
+	releasing sync.Mutex // held while tables are released: no month twice at a time
+
 	bodies bodies
 	road   *road
 	used   sync.Map              // token id to time.Time of its last use

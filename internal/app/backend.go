@@ -432,6 +432,7 @@ func (a *App) Sources(context.Context, policy.Scope) ([]web.Source, error) {
 		}
 		out = append(out, s)
 	}
+	out = append(out, a.factSources()...)
 	if v := e.Organisations().Version(); v != "" {
 		out = append(out, operators(web.Source{Name: "organisations and networks", SHA256: v}, a.reg.TableOf(v)))
 	}

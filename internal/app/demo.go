@@ -19,9 +19,9 @@ type Simulation struct {
 	Home, HomeName string
 	Prefixes       []byte // reference data
 	Organisations  []byte
-	Users          []byte // CSV asn,region,users,population
-	Networks       []byte // CSV asn,pool,assignment,shared
-	Leases         []byte // CSV asn,days,weight,table
+	Users          []byte // facts, as `tocsin refdata` takes them; empty for none
+	Networks       []byte
+	Leases         []byte
 	Feeds          []registry.Feed
 	Deliveries     iter.Seq[SimulatedDelivery]
 }
@@ -51,6 +51,9 @@ func (a *App) Simulate(ctx context.Context, s Simulation, progress func(deliveri
 		return err
 	}
 	if _, err := a.ImportOrganisations(ctx, policy.Local(), bytes.NewReader(s.Organisations)); err != nil {
+		return err
+	}
+	if err := a.simulatedFacts(ctx, s); err != nil {
 		return err
 	}
 	for _, f := range s.Feeds {

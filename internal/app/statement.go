@@ -33,7 +33,9 @@ func (a *App) national() (national, error) {
 }
 
 func (n national) Covered(ctx context.Context, s policy.Scope, classes []event.Class, p query.Period) (query.Coverage, error) {
-	return n.app.Coverage(ctx, s, classes, p)
+	c := query.Coverage{Period: p}
+	err := n.app.read(ctx, func(st *store.Store) (err error) { c.Rows, err = st.Coverage(ctx, classes, p); return err })
+	return c, err
 }
 
 func (n national) Sole(ctx context.Context, s policy.Scope, q query.Sole) (m map[string]int64, err error) {

@@ -99,6 +99,7 @@ witness, how it compares with the same calendar days of last year, and the page 
 			fmt.Fprintf(&b, "- %s\n", c)
 		}
 	}
+	writePublishDocs(&b)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

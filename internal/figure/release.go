@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"tocsin/internal/estimate"
@@ -155,4 +156,45 @@ func ParseRelease(b []byte) (Release, error) {
 		return r, fmt.Errorf("read release: %w", err)
 	}
 	return r, nil
+}
+
+// writePublishDocs writes what the page of the definitions says of rates and
+// released tables.
+func writePublishDocs(b *strings.Builder) {
+	b.WriteString(`
+<a id="rates"></a>
+## Rates
+
+` + "`/rates?figure=ID&by=region` (or `by=asn`), `tocsin rates`" + `: a figure per 100,000 users, for the team. Users come from the operator, with source, licence and date (docs/refdata.md); none are built in.
+
+`)
+	both := []RateTable{{Headline: MeanDaily, By: query.DimRegion, Country: CountryRate{Year: 1}}, {Headline: Events, By: query.DimASN}}
+	seen := map[string]bool{}
+	for i, of := range []string{"assets", "events"} {
+		t := &both[i]
+		t.say(of)
+		for _, s := range slices.Concat(t.Methods, t.Caveats) {
+			if s = strings.Replace(s, "the share is of 1.", "the share's year is printed.", 1); !seen[s] {
+				seen[s] = true
+				fmt.Fprintf(b, "- %s\n", s)
+			}
+		}
+	}
+	b.WriteString(`
+<a id="released"></a>
+## Released tables
+
+` + "`tocsin release --month YYYY-MM` makes the tables of a month that is over, journals their bytes, and shows them to everybody at `/released`" + `, with their SHA-256:
+
+| figure | by |
+|---|---|
+`)
+	for _, t := range ReleaseTables {
+		d, _ := Lookup(t.Figure)
+		fmt.Fprintf(b, "| [%s](#%s) | %s |\n", d.Title, d.ID, t.By)
+	}
+	b.WriteString("\n")
+	for _, s := range ReleaseMethod {
+		fmt.Fprintf(b, "- %s\n", s)
+	}
 }

@@ -36,6 +36,8 @@ func (s *Server) apiRoutes() []pageRoute {
 		{path: "PUT /api/v1/feeds/{feed}", h: admin(s.setFeed)},
 		{path: "POST /api/v1/organisations", h: admin(s.importOrganisations)},
 		{path: "POST /api/v1/refdata", h: admin(s.importRefdata)},
+		{path: "POST /api/v1/refdata/{kind}", h: admin(s.importFacts)},
+		{path: "POST /api/v1/releases/{month}", h: admin(s.release)},
 		{path: "GET /api/v1/tokens", h: admin(s.tokens)},
 		{path: "POST /api/v1/tokens", h: admin(s.createToken)},
 		{path: "DELETE /api/v1/tokens/{id}", h: admin(s.revokeToken)},

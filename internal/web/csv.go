@@ -33,6 +33,14 @@ func csvRow(dst []byte, cells ...any) []byte {
 			if c != nil {
 				dst = append(dst, c.String()...)
 			}
+		case *figure.Decimal:
+			if c != nil {
+				dst = append(dst, c.String()...)
+			}
+		case *int64:
+			if c != nil {
+				dst = strconv.AppendInt(dst, *c, 10)
+			}
 		case figure.Ratio:
 			dst = append(dst, c.String()...)
 		case event.Day:

@@ -34,6 +34,7 @@ type fake struct {
 	feeds      []query.Feed
 	formats    []web.Format
 	sources    []web.Source
+	released   []figure.Release
 	tokens     []web.Token
 	asNames    map[string]string
 	health     error

@@ -47,5 +47,6 @@ func hostile() *fake {
 	f.feeds = []query.Feed{{Name: evil, Format: evil, Marking: evil, Received: 3, Accepted: 1, Quarantine: 1, Last: day}}
 	f.formats = []web.Format{{Name: evil, Title: evil, Spec: "javascript:" + evil, Reports: []web.Report{{Name: evil, Class: evil, Type: evil, Subject: evil, Role: evil}}}}
 	f.sources = []web.Source{{Name: evil, Licence: evil, Attribution: evil, Date: evil, SHA256: evil}}
+	f.publishEvil()
 	return f
 }

@@ -41,6 +41,8 @@ func (s *Server) pageRoutes() []pageRoute {
 		{"/feeds", formsAll, s.feeds},
 		{"/organisations", formsAll, s.organisations},
 		{"/formats", formsAll, s.formats},
+		{"/rates", formsAll, s.rates},
+		{"/released", formsAll, s.released},
 		{"/about", formsPage, s.about},
 	}
 }

@@ -138,6 +138,7 @@ func (s *Server) load() error {
 		"vis": visible, "defang": defang, "clip": clip, "cut": cut,
 		"int":     func(n int64) string { return group(strconv.FormatInt(n, 10)) },
 		"count":   func(n int) string { return group(strconv.Itoa(n)) },
+		"whole":   whole,
 		"num":     func(n figure.Number) string { return group(n.String()) },
 		"signed":  signed,
 		"percent": func(r figure.Ratio) string { return group(r.Percent()) },
@@ -436,6 +437,8 @@ type link struct{ Href, Text string }
 var nav = []link{
 	{"/statement", "Statement"},
 	{"/", "Figures"},
+	{"/rates", "Rates"},
+	{"/released", "Released"},
 	{"/episodes", "Episodes"},
 	{"/events", "Events"},
 	{"/deliveries", "Deliveries"},

@@ -168,6 +168,7 @@ var routes = []string{
 	"/events", "/events?class=infection&q=a&asn=64500&organisation=(unknown)", "/events?delivery=d1", "/events?page=2", "/events?limit=1",
 	"/events/d1/1", "/events/d1/2", "/events/d1/3", "/events/d1/4", "/events/d1/5", "/events/d1/6", "/events/d9/1", "/events/x/y",
 	"/deliveries", "/deliveries?feed=shadowserver&state=loaded", "/deliveries/d1", "/deliveries/d77", "/quarantine", "/quarantine?delivery=d1",
+	"/rates", "/rates?figure=attack-attempts&by=asn", "/rates?figure=c2-abroad", "/rates?by=sector", "/released", "/released?month=2026-10", "/released?month=2026-10&revision=1", "/released?month=1999-01",
 	"/feeds", "/organisations", "/formats", "/about", "/healthz", "/metrics", "/nope", "/static/nope", "/events?from=x", "/events?what=1",
 	"/api/v1/version", "/api/v1/deliveries/d1", "/api/v1/tokens", "/api/v1/audit", "/api/nope", "/%2e%2e/etc/passwd", "//events",
 }
@@ -179,6 +180,7 @@ func hostileRoutes() []string {
 		"/?organisation=%s", "/events?q=%s", "/events?family=%s&region=!%s", "/figures/infected-addresses?sector=%s&by=%s", "/deliveries?feed=%s&state=%s",
 		"/quarantine?reason=%s", "/quarantine?feed=%s", "/events?%s=1", "/events?format=%s", "/events?from=%s", "/events?asset=%s", "/deliveries/%s", "/figures/%s", "/events/%s/1",
 		"/figures/infected-addresses?organisation=%s", "/events?organisation=%s", "/events?type=%s", "/nope/%s",
+		"/rates?figure=%s", "/rates?by=%s", "/released?month=%s", "/released?month=2026-10&revision=%s",
 	} {
 		out = append(out, strings.ReplaceAll(p, "%s", e))
 		out = append(out, strings.ReplaceAll(p, "%s", url.QueryEscape(strings.ToValidUTF8(evil, ""))))
@@ -390,7 +392,7 @@ func TestCSV(t *testing.T) {
 		f.feeds[0].Name = cell
 		s := serverOf(t, f, web.Config{})
 		found := 0
-		for _, target := range []string{"/", "/episodes", "/events", "/organisations", "/deliveries", "/quarantine", "/feeds", "/formats", "/figures/infected-addresses", "/figures/infected-addresses?by=family"} {
+		for _, target := range []string{"/", "/episodes", "/events", "/organisations", "/deliveries", "/quarantine", "/feeds", "/formats", "/figures/infected-addresses", "/figures/infected-addresses?by=family", "/rates", "/released", "/released?month=2026-10"} {
 			w := get(s, "admin", target, "Accept", "text/csv")
 			if w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/csv") {
 				t.Fatalf("%s: %d %s", target, w.Code, w.Body)
@@ -617,7 +619,7 @@ func FuzzQuery(f *testing.F) {
 	w := world(4, 4)
 	s := serverOf(f, w, web.Config{})
 	f.Fuzz(func(t *testing.T, q string) {
-		for _, p := range []string{"/", "/figures/hacked-sites", "/events", "/deliveries", "/quarantine", "/organisations"} {
+		for _, p := range []string{"/", "/figures/hacked-sites", "/events", "/deliveries", "/quarantine", "/organisations", "/rates", "/released"} {
 			for _, accept := range []string{"text/html", "application/json"} {
 				r := httptest.NewRequest(http.MethodGet, "/", nil)
 				r.URL.Path, r.URL.RawQuery = p, q

@@ -87,6 +87,7 @@ func world(days, perDay int) *fake {
 		}
 		add(e)
 	}
+	f.publish()
 	for d := range days {
 		day := f.status.DataFrom + event.Day(d)
 		level := float64(perDay) * (1 + .25*float64((d*37)%100)/100)
