@@ -90,7 +90,7 @@ func connect(ctx context.Context, g *globals) (*client, error) {
 	}
 	cfg.Inbox = "-"
 	log := g.logger(slog.LevelWarn)
-	a, err := app.Open(ctx, log, cfg.app(g.Data), app.Deps{})
+	a, err := app.Open(ctx, log, cfg.app(g.Data), app.Deps{Truth: (&truths{}).of})
 	if err != nil {
 		return nil, err
 	}

@@ -145,7 +145,7 @@ func (c checkCmd) Run(ctx context.Context, g *globals) error {
 		return c.beside(ctx, g)
 	}
 	log := g.logger(slog.LevelWarn)
-	a, err := app.Open(ctx, log, cfg.app(g.Data), app.Deps{})
+	a, err := app.Open(ctx, log, cfg.app(g.Data), app.Deps{Truth: (&truths{}).of})
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func (s serveCmd) Run(ctx context.Context, g *globals) error {
 		cfg.Listen = s.Listen
 	}
 	log := g.logger(slog.LevelInfo)
-	a, err := app.Start(ctx, log, cfg.app(g.Data), app.Deps{})
+	a, err := app.Start(ctx, log, cfg.app(g.Data), app.Deps{Truth: (&truths{}).of})
 	if err != nil {
 		return err
 	}
@@ -200,7 +200,7 @@ func (d demoCmd) Run(ctx context.Context, g *globals) error {
 	}
 	cfg.Listen = d.Listen
 	log := g.logger(slog.LevelWarn)
-	a, err := app.Open(ctx, log, cfg.app(g.Data), app.Deps{})
+	a, err := app.Open(ctx, log, cfg.app(g.Data), app.Deps{Truth: (&truths{}).of})
 	if err != nil {
 		return err
 	}
@@ -213,7 +213,7 @@ func (d demoCmd) Run(ctx context.Context, g *globals) error {
 			fmt.Fprintf(os.Stderr, "Making a simulated country of about %d rows ...\n", d.Rows)
 			p := newProgress(g, "demo")
 			p.unit = "deliveries taken in"
-			if err := a.Simulate(ctx, simulation(country), func(n int) { p.show(int64(n), 0) }); err != nil {
+			if err := a.Simulate(ctx, simulation(country, madeFrom(d.Seed, d.Rows, d.To)), func(n int) { p.show(int64(n), 0) }); err != nil {
 				return err
 			}
 			p.end()
@@ -239,9 +239,10 @@ func (d demoCmd) Run(ctx context.Context, g *globals) error {
 var errDone = fmt.Errorf("done: %w", context.Canceled)
 
 // simulation gives the simulated country in the app's words.
-func simulation(c *sim.Country) app.Simulation {
+func simulation(c *sim.Country, from string) app.Simulation {
 	s := app.Simulation{
-		Home: sim.Home, HomeName: "Simuland", Prefixes: c.Prefixes(), Organisations: c.Organisations(),
+		MadeFrom: from,
+		Home:     sim.Home, HomeName: "Simuland", Prefixes: c.Prefixes(), Organisations: c.Organisations(),
 		Users: c.Users(), Networks: c.Networks(), Leases: c.Leases(),
 	}
 	for _, f := range c.Feeds() {

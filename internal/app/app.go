@@ -69,6 +69,9 @@ type Deps struct {
 	// the old one, exchange-aside, when the old one is out of the way, exchange-in,
 	// when the new one is in its place, and exchanged, when it has been opened.
 	Hook func(point string)
+	// Truth tells what is so in a simulated country, by what it was made from: the
+	// statement shows it beside what was counted. Nil for none.
+	Truth func(madeFrom string, p query.Period) []figure.Truth
 }
 
 // App is the whole program but its listeners.
@@ -100,6 +103,8 @@ type App struct {
 
 	facts     factsCache
 	releasing sync.Mutex // held while tables are released: no month twice at a time
+
+	truth func(madeFrom string, p query.Period) []figure.Truth
 
 	bodies bodies
 	road   *road
@@ -157,7 +162,7 @@ func Start(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (_ *App
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	a := &App{log: log, cfg: cfg, clock: deps.Clock, hook: deps.Hook, version: Version, reg: registry.New(), turned: make(chan struct{}), patience: patience, work: semaphore.NewWeighted(1)}
+	a := &App{log: log, cfg: cfg, clock: deps.Clock, hook: deps.Hook, truth: deps.Truth, version: Version, reg: registry.New(), turned: make(chan struct{}), patience: patience, work: semaphore.NewWeighted(1)}
 	if a.clock == nil {
 		a.clock = time.Now
 	}

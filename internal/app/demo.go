@@ -17,6 +17,7 @@ import (
 // Simulation is a country whose deliveries are to be taken in.
 type Simulation struct {
 	Home, HomeName string
+	MadeFrom       string // what the country was made from; see [Deps]
 	Prefixes       []byte // reference data
 	Organisations  []byte
 	Users          []byte // facts, as `tocsin refdata` takes them; empty for none
@@ -44,7 +45,7 @@ func (a *App) Simulate(ctx context.Context, s Simulation, progress func(deliveri
 		return fmt.Errorf("%s holds data already: a simulation takes a new directory", a.cfg.Dir)
 	}
 	yes := true
-	if err := a.journal(ctx, viaDemo, archive.KindConfig, nil, registry.Config{Home: &s.Home, HomeName: &s.HomeName, Simulated: &yes}); err != nil {
+	if err := a.journal(ctx, viaDemo, archive.KindConfig, nil, registry.Config{Home: &s.Home, HomeName: &s.HomeName, Simulated: &yes, Simulation: &s.MadeFrom}); err != nil {
 		return err
 	}
 	if err := a.ImportRefdata(ctx, policy.Local(), "simulated prefixes", bytes.NewReader(s.Prefixes)); err != nil {

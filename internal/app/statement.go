@@ -172,5 +172,9 @@ func (a *App) Statement(ctx context.Context, s policy.Scope, p figure.Params) (f
 	if name == "" {
 		name = countryName(code)
 	}
-	return figure.MakeStatement(ctx, src, s, p, figure.Extra{HomeName: name, Simulated: a.reg.Simulated()})
+	x := figure.Extra{HomeName: name, Simulated: a.reg.Simulated()}
+	if from := a.reg.Simulation(); x.Simulated && from != "" && a.truth != nil {
+		x.Truth = a.truth(from, p.Period)
+	}
+	return figure.MakeStatement(ctx, src, s, p, x)
 }

@@ -97,6 +97,10 @@ type Config struct {
 	HomeName  *string `json:"home_name,omitzero"` // for people
 	Simulated *bool   `json:"simulated,omitzero"` // every page says so
 
+	// Simulation is what the simulated country was made from, so that whoever can
+	// make it again knows its truth.
+	Simulation *string `json:"simulation,omitzero"`
+
 	// Settings are all others that differ from the defaults, by key. They decide
 	// no figure, and are kept so that a change shows.
 	Settings map[string]string `json:"settings,omitzero"`
@@ -149,6 +153,7 @@ type Registry struct {
 	withdrawn   map[uint32]string
 	home, name  string
 	simulated   bool
+	simulation  string
 	settings    map[string]string // replaced, never changed
 }
 
@@ -246,6 +251,9 @@ func (r *Registry) Apply(l Line) error {
 		if c.Simulated != nil {
 			r.simulated = *c.Simulated
 		}
+		if c.Simulation != nil {
+			r.simulation = *c.Simulation
+		}
 		if c.Settings != nil {
 			r.settings = c.Settings
 		}
@@ -338,6 +346,14 @@ func (r *Registry) Simulated() bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.simulated
+}
+
+// Simulation returns what the simulated country was made from, "" if it is
+// none or that is not known.
+func (r *Registry) Simulation() string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.simulation
 }
 
 // Tokens returns all tokens, the newest first.
