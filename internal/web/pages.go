@@ -33,6 +33,7 @@ func (s *Server) pageRoutes() []pageRoute {
 		{"/events", []string{"html", "json", "csv", "idf"}, s.events},
 		{"/events/{delivery}/{row}", []string{"html", "json", "raw"}, s.event},
 		{"/episodes", formsAll, s.episodes},
+		{"/coverage", formsAll, s.coverage},
 		{"/deliveries", formsAll, s.deliveries},
 		{"/deliveries/{id}", formsPage, s.delivery},
 		{"/quarantine", formsAll, s.quarantine},

@@ -426,6 +426,7 @@ type link struct{ Href, Text string }
 var nav = []link{
 	{"/", "Figures"},
 	{"/episodes", "Episodes"},
+	{"/coverage", "Coverage"},
 	{"/events", "Events"},
 	{"/deliveries", "Deliveries"},
 	{"/quarantine", "Quarantine"},
