@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -349,13 +350,13 @@ func (feedsListCmd) Run(ctx context.Context, g *globals) error {
 		if g.JSON {
 			return printJSON(d)
 		}
-		rows := [][]string{{"FEED", "FORMAT", "MARKING", "HISTORICAL", "DELIVERIES", "RECEIVED", "ACCEPTED", "DUPLICATE", "QUARANTINED", "LAST (UTC)"}}
+		rows := [][]string{{"FEED", "FORMAT", "MARKING", "HISTORICAL", "DELIVERIES", "RECEIVED", "ACCEPTED", "DUPLICATE", "QUARANTINED", "LAST (UTC)", "SCHEDULE", "UPSTREAM"}}
 		for _, f := range d.Feeds {
 			last := "-"
 			if !f.Last.IsZero() {
 				last = f.Last.Format("2006-01-02 15:04")
 			}
-			rows = append(rows, []string{f.Name, f.Format, "TLP:" + f.Marking, strconv.FormatBool(f.Historical), num(f.Deliveries), num(f.Received), num(f.Accepted), num(f.Duplicate), num(f.Quarantine), last})
+			rows = append(rows, []string{f.Name, f.Format, "TLP:" + f.Marking, strconv.FormatBool(f.Historical), num(f.Deliveries), num(f.Received), num(f.Accepted), num(f.Duplicate), num(f.Quarantine), last, f.Schedule, f.Upstream})
 		}
 		return table(rows...)
 	})
@@ -366,6 +367,8 @@ type feedsSetCmd struct {
 	Format     *string `help:"The format of its deliveries."`
 	Marking    *string `help:"CLEAR, GREEN, AMBER, AMBER+STRICT or RED, for rows that carry none."`
 	Historical *bool   `help:"Rows may be of any age." negatable:""`
+	Schedule   *string `help:"How often it reports: daily, weekly, none (or not any more), or history for what its history says."`
+	Upstream   *string `help:"Where its data come from: feeds with one upstream are one witness."`
 
 	Limit map[string]int64 `help:"Its own budgets, such as rows=100000: bytes, line, rows, columns, depth, ratio." placeholder:"NAME=N"`
 }
@@ -374,7 +377,7 @@ type feedsSetCmd struct {
 func (c feedsSetCmd) Run(ctx context.Context, g *globals) error {
 	return change(ctx, g, func(x *client) error {
 		var f query.Feed
-		if err := x.do(ctx, http.MethodPut, "/api/v1/feeds/"+url.PathEscape(c.Feed), nil, web.FeedSettings{Format: c.Format, Marking: c.Marking, Historical: c.Historical, Limits: c.Limit}, &f); err != nil {
+		if err := x.do(ctx, http.MethodPut, "/api/v1/feeds/"+url.PathEscape(c.Feed), nil, web.FeedSettings{Format: c.Format, Marking: c.Marking, Historical: c.Historical, Limits: c.Limit, Schedule: c.Schedule, Upstream: c.Upstream}, &f); err != nil {
 			return err
 		}
 		if g.JSON {
@@ -387,7 +390,10 @@ func (c feedsSetCmd) Run(ctx context.Context, g *globals) error {
 		if f.Historical {
 			age = "rows of any age"
 		}
-		_, err := fmt.Printf("%s: format %s, TLP:%s, %s; for deliveries from now on.\n", plain(f.Name), plain(format), f.Marking, age)
+		if _, err := fmt.Printf("%s: format %s, TLP:%s, %s; for deliveries from now on.\n", plain(f.Name), plain(format), f.Marking, age); err != nil || c.Schedule == nil && c.Upstream == nil {
+			return err
+		}
+		_, err := fmt.Printf("Schedule %s, upstream %s; for all days.\n", cmp.Or(f.Schedule, "by history"), cmp.Or(plain(f.Upstream), "none"))
 		return err
 	})
 }

@@ -38,6 +38,8 @@ type cli struct {
 	Quarantine    quarantineCmd    `cmd:"" help:"List rows that could not become events, and why."`
 	Events        eventsCmd        `cmd:"" help:"List events."`
 	Episodes      episodesCmd      `cmd:"" help:"List episodes: infections, controllers, hacked sites and exposures from first to last seen."`
+	Coverage      coverageCmd      `cmd:"" help:"Print who looked when: on which days each witness reported each class, and on which it should have."`
+	Breaks        breaksCmd        `cmd:"" help:"List level shifts of one witness alone, and say whether each is a break."`
 	Figures       figuresCmd       `cmd:"" help:"Print the figures of a period."`
 	Statement     statementCmd     `cmd:"" help:"Say a period in plain words: hosts hijacked, from where they are controlled, sites hacked, the change on last year, and how sure each number is."`
 	Report        reportCmd        `cmd:"" help:"Write the report of a period: one page to print or send, and its data beside it."`

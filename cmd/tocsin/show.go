@@ -270,6 +270,7 @@ type episodesCmd struct {
 	filter
 	Class   []string `help:"infection, controller, hacked-site or exposure."`
 	State   string   `help:"open, closed or censored."`
+	Counted *bool    `help:"Those whose beginning counts as new, or with --no-counted the others." negatable:""`
 	Started bool     `help:"Those that began in the period, instead of all that were seen in it."`
 	Text    string   `help:"An address, network, site or family to look for." placeholder:"TEXT"`
 	Limit   int      `help:"How many; 0 for all." default:"50"`
@@ -323,6 +324,9 @@ func (c episodesCmd) Run(ctx context.Context, g *globals) error {
 		set(q, "q", c.Text)
 		if c.Started {
 			q.Set("started", "1")
+		}
+		if c.Counted != nil {
+			q.Set("incident", map[bool]string{true: "1", false: "0"}[*c.Counted])
 		}
 		q.Set("format", "json")
 		if err := madeOf(ctx, x, q); err != nil {

@@ -381,7 +381,7 @@ func (a *App) Feeds(ctx context.Context, s policy.Scope) ([]query.Feed, error) {
 	out := []query.Feed{}
 	for _, f := range a.reg.Feeds() {
 		x := sums[f.Name]
-		x.Name, x.Format, x.Marking, x.Historical = f.Name, f.Format, f.Marking, f.Historical
+		x.Name, x.Format, x.Marking, x.Historical, x.Schedule, x.Upstream = f.Name, f.Format, f.Marking, f.Historical, f.Schedule, f.Upstream
 		out = append(out, x)
 	}
 	return out, nil
@@ -529,6 +529,7 @@ func (a *App) SetFeed(ctx context.Context, s policy.Scope, f web.FeedSettings) (
 	if f.Limits != nil {
 		x.Limits = f.Limits
 	}
+	setWitness(&x, f)
 	if err := registry.CheckFeed(x); err != nil {
 		return query.Feed{}, fmt.Errorf("%w: %w", web.ErrBadRequest, err)
 	}
@@ -539,7 +540,7 @@ func (a *App) SetFeed(ctx context.Context, s policy.Scope, f web.FeedSettings) (
 	if i := slices.IndexFunc(list, func(q query.Feed) bool { return q.Name == f.Name }); i >= 0 {
 		return list[i], err
 	}
-	return query.Feed{Name: x.Name, Format: x.Format, Marking: x.Marking, Historical: x.Historical}, err
+	return query.Feed{Name: x.Name, Format: x.Format, Marking: x.Marking, Historical: x.Historical, Schedule: x.Schedule, Upstream: x.Upstream}, err
 }
 
 // ImportOrganisations implements [web.Backend].

@@ -175,6 +175,8 @@ type Feed struct {
 	Format     string    `json:"format"`
 	Marking    string    `json:"marking"`
 	Historical bool      `json:"historical"` // rows may be of any age
+	Schedule   string    `json:"schedule"`   // daily, weekly or none; "" where its history says it
+	Upstream   string    `json:"upstream"`   // "" where it has none
 	Deliveries int64     `json:"deliveries"`
 	Received   int64     `json:"received"`
 	Accepted   int64     `json:"accepted"`

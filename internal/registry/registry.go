@@ -18,6 +18,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"tocsin/internal/event"
 	"tocsin/internal/policy"
@@ -43,6 +45,7 @@ const (
 	KindWithdrawn     = "withdrawn"     // Data is a [Withdrawn]
 	KindConfig        = "config"        // Data is a [Config]
 	KindReleased      = "released"      // Contents[0] is the tables; Data is a [Released]
+	KindDecision      = "decision"      // Data is a [Decision]
 )
 
 // Feed is a configured origin of bytes.
@@ -51,6 +54,9 @@ type Feed struct {
 	Format     string `json:"format,omitzero"` // "" where each delivery's name says it
 	Marking    string `json:"marking"`         // of rows that carry none
 	Historical bool   `json:"historical"`      // rows may be of any age
+
+	Schedule string `json:"schedule,omitzero"` // one of [Schedules]; "" where its history says it
+	Upstream string `json:"upstream,omitzero"` // where it has its data from; feeds with one upstream are one witness
 
 	// Limits are budgets of the feed's deliveries that differ from the
 	// program's, by the names in [LimitNames].
@@ -61,6 +67,9 @@ type Feed struct {
 // of a delivery after decompression, bytes of a line, columns of a table,
 // nesting of JSON, and unpacked bytes for one packed byte.
 var LimitNames = []string{"bytes", "line", "rows", "columns", "depth", "ratio"}
+
+// Schedules are how often a feed can be set to report.
+var Schedules = []string{"daily", "weekly", "none"}
 
 // Refdata says what a table of reference data is.
 type Refdata struct {
@@ -155,12 +164,13 @@ type Registry struct {
 	simulated   bool
 	simulation  string
 	settings    map[string]string // replaced, never changed
+	decisions   map[string]map[string]Decision
 }
 
 // New returns the registry of an empty journal: the version 1 of enrichment
 // knows nothing.
 func New() *Registry {
-	return &Registry{feeds: map[string]Feed{}, tokens: map[string]*Token{}, hashes: map[string]*Token{}, enrichments: []Enrichment{{}}, tables: map[string]Table{}, withdrawn: map[uint32]string{}}
+	return &Registry{feeds: map[string]Feed{}, tokens: map[string]*Token{}, hashes: map[string]*Token{}, enrichments: []Enrichment{{}}, tables: map[string]Table{}, withdrawn: map[uint32]string{}, decisions: map[string]map[string]Decision{}}
 }
 
 // Apply takes the next line. Data that cannot be read is an error; the
@@ -237,6 +247,12 @@ func (r *Registry) Apply(l Line) error {
 			return err
 		}
 		r.withdrawn[d.Delivery] = d.Why
+	case KindDecision:
+		var d Decision
+		if err := read(&d); err != nil {
+			return err
+		}
+		r.decide(d, l)
 	case KindConfig:
 		var c Config
 		if err := read(&c); err != nil {
@@ -449,6 +465,12 @@ func NewToken(t Token, days int, now time.Time) (Token, string, error) {
 func CheckFeed(f Feed) error {
 	if m, ok := event.ParseMarking(f.Marking); !ok || m == event.Unmarked {
 		return fmt.Errorf("marking %q of feed %s: use CLEAR, GREEN, AMBER, AMBER+STRICT or RED", f.Marking, f.Name)
+	}
+	if f.Schedule != "" && !slices.Contains(Schedules, f.Schedule) {
+		return fmt.Errorf("schedule %q of feed %s: use daily, weekly or none, or history for what its history says", f.Schedule, f.Name)
+	}
+	if len(f.Upstream) > 128 || !utf8.ValidString(f.Upstream) || strings.ContainsFunc(f.Upstream, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		return fmt.Errorf("upstream of feed %s: a name has at most 128 bytes, all of them printable", f.Name)
 	}
 	for k, n := range f.Limits {
 		if !slices.Contains(LimitNames, k) || n <= 0 || n > 1<<40 {

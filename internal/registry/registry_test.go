@@ -29,7 +29,10 @@ func TestApply(t *testing.T) {
 		line(t, KindReenrich, nil, Reenriched{Version: 4}),
 		line(t, KindWithdrawn, nil, Withdrawn{Delivery: 7, Why: "wrong file"}),
 		line(t, KindConfig, nil, Config{Home: &home, Simulated: &yes}),
-		line(t, "decision", nil, "passed over"),
+		line(t, "rules", nil, "passed over"),
+		line(t, KindDecision, nil, Decision{What: DecisionBreak, ID: "b1", State: "confirmed", Why: "new scanner"}),
+		{Kind: KindDecision, By: "ann", Data: json.RawMessage(`{"what":"break","id":"b1","state":"dismissed","why":"no"}`)},
+		line(t, KindDecision, nil, Decision{What: "other", ID: "b1", State: "confirmed"}),
 	} {
 		if err := r.Apply(l); err != nil {
 			t.Fatal(err)
@@ -46,6 +49,9 @@ func TestApply(t *testing.T) {
 	}
 	if e, _ := r.EnrichmentOf(5); len(e.Tables) != 2 || e.Tables[0] != "e2" || e.Tables[1] != "csv" || e.Organisations != "orgs" {
 		t.Error(e)
+	}
+	if d := r.Decisions(DecisionBreak); len(d) != 1 || d["b1"].State != "dismissed" || d["b1"].By != "ann" {
+		t.Error(d)
 	}
 	if _, ok := r.EnrichmentOf(6); ok {
 		t.Error("a version that is not there")
@@ -112,6 +118,9 @@ func TestCheckFeed(t *testing.T) {
 	}{
 		{Feed{Name: "a", Marking: "AMBER"}, true},
 		{Feed{Name: "a", Marking: "AMBER", Limits: map[string]int64{"rows": 10}}, true},
+		{Feed{Name: "a", Marking: "AMBER", Schedule: "weekly", Upstream: "Shadowserver"}, true},
+		{Feed{Name: "a", Marking: "AMBER", Schedule: "hourly"}, false},
+		{Feed{Name: "a", Marking: "AMBER", Upstream: "x\ny"}, false},
 		{Feed{Name: "a"}, false},
 		{Feed{Name: "a", Marking: "PINK"}, false},
 		{Feed{Name: "a", Marking: "AMBER", Limits: map[string]int64{"rows": 0}}, false},

@@ -258,11 +258,12 @@ type FamilyDays struct {
 	Days   map[string][]int64 // by witness: sightings; -1 where it did not look
 }
 
-// The families whose daily numbers are looked at for breaks: those with at least
-// ten sightings a day in four weeks, and of these the largest.
+// The families whose daily numbers are given: those with so many sightings in
+// the period, and of these the largest. What [Store.Families] leaves out for
+// having fewer never has a median of ten in a fortnight with seven looks.
 const (
-	familySightings = 280
-	familiesOfClass = 20
+	familySightings = 40
+	familiesOfClass = 200
 )
 
 // Families returns the daily numbers of each class, as a whole and by family as

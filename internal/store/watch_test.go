@@ -381,7 +381,9 @@ func lookText(l []query.Look) (b []byte) {
 func TestFamilies(t *testing.T) {
 	t.Parallel()
 	parts := seasons(rand.New(rand.NewPCG(5, 5)), 3, 9000)
-	s := openWatched(t, t.TempDir(), func() []coverage.Feed { return []coverage.Feed{{Name: "feed0", Upstream: "u"}, {Name: "feed1", Upstream: "u"}} })
+	s := openWatched(t, t.TempDir(), func() []coverage.Feed {
+		return []coverage.Feed{{Name: "feed0", Upstream: "u"}, {Name: "feed1", Upstream: "u"}}
+	})
 	defer s.Close()
 	loadAll(t, s, parts)
 	p := query.Period{From: day0 + 5, To: day0 + 100}

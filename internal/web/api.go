@@ -34,6 +34,7 @@ func (s *Server) apiRoutes() []pageRoute {
 		{path: "GET /api/v1/report", h: s.report},
 		{path: "POST /api/v1/deliveries/{id}/withdraw", h: admin(s.withdraw)},
 		{path: "PUT /api/v1/feeds/{feed}", h: admin(s.setFeed)},
+		{path: "POST /api/v1/breaks/{id}", h: admin(s.decideBreak)},
 		{path: "POST /api/v1/organisations", h: admin(s.importOrganisations)},
 		{path: "POST /api/v1/refdata", h: admin(s.importRefdata)},
 		{path: "POST /api/v1/refdata/{kind}", h: admin(s.importFacts)},

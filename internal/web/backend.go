@@ -74,6 +74,10 @@ type Backend interface {
 	// many there are in all, and what they are made of.
 	Episodes(ctx context.Context, s policy.Scope, q query.Episodes) ([]query.Episode, int64, query.EpisodesAsOf, error)
 
+	// Coverage returns who looked when at the classes, all if none are named, and
+	// the breaks; nothing of either for a scope that does not see all.
+	Coverage(ctx context.Context, s policy.Scope, classes []event.Class, p query.Period) (query.Coverage, error)
+
 	// Deliveries returns one page, newest first, and how many there are in all.
 	Deliveries(ctx context.Context, s policy.Scope, f DeliveryFilter) ([]query.Delivery, int64, error)
 	// Delivery returns one by its id ("d12").
@@ -97,6 +101,8 @@ type Backend interface {
 
 	Withdraw(ctx context.Context, s policy.Scope, id, why string) (query.Delivery, error)
 	SetFeed(ctx context.Context, s policy.Scope, f FeedSettings) (query.Feed, error)
+	// DecideBreak says that a break is confirmed or dismissed, and why.
+	DecideBreak(ctx context.Context, s policy.Scope, id string, state query.BreakState, why string) (query.Break, error)
 	// ImportOrganisations replaces the list with that of a CSV.
 	ImportOrganisations(ctx context.Context, s policy.Scope, body io.Reader) (OrganisationsResult, error)
 	// ImportRefdata lays an operator's table of reference data, an MMDB or a
@@ -240,6 +246,8 @@ type FeedSettings struct {
 	Format     *string `json:"format,omitzero"`
 	Marking    *string `json:"marking,omitzero"`
 	Historical *bool   `json:"historical,omitzero"`
+	Schedule   *string `json:"schedule,omitzero"` // daily, weekly, none, or history
+	Upstream   *string `json:"upstream,omitzero"` // feeds with one upstream are one witness; "" for none
 	// Limits are the feed's own budgets, instead of those it had: bytes, line,
 	// rows, columns, depth, ratio.
 	Limits map[string]int64 `json:"limits,omitzero"`

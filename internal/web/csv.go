@@ -162,9 +162,9 @@ func quarantineCSV(rows []query.Quarantined) []byte {
 }
 
 func feedsCSV(fs []query.Feed) []byte {
-	b := csvRow(nil, "feed", "format", "marking", "deliveries", "received", "accepted", "duplicate", "quarantined", "last")
+	b := csvRow(nil, "feed", "format", "marking", "deliveries", "received", "accepted", "duplicate", "quarantined", "last", "schedule", "upstream")
 	for _, f := range fs {
-		b = csvRow(b, f.Name, f.Format, f.Marking, f.Deliveries, f.Received, f.Accepted, f.Duplicate, f.Quarantine, f.Last)
+		b = csvRow(b, f.Name, f.Format, f.Marking, f.Deliveries, f.Received, f.Accepted, f.Duplicate, f.Quarantine, f.Last, f.Schedule, f.Upstream)
 	}
 	return b
 }

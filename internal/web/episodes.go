@@ -18,6 +18,7 @@ type episodesView struct {
 	States  []classItem
 	Text    string
 	Started bool
+	Counted string // "", 1 or 0
 	Chips   []chip
 	Rows    []episodeRow
 	Pager   pager
@@ -78,6 +79,13 @@ func episodesParams(v url.Values, st Status) (query.Episodes, int, error) {
 	default:
 		return q, 0, fmt.Errorf("%w: started=%s: want 1, or nothing", ErrBadRequest, s)
 	}
+	switch s := v.Get("incident"); s {
+	case "":
+	case "0", "1":
+		q.Incident = new(s == "1")
+	default:
+		return q, 0, fmt.Errorf("%w: incident=%s: want 1, 0, or nothing", ErrBadRequest, s)
+	}
 	return q, page, nil
 }
 
@@ -91,7 +99,7 @@ func classWords() string {
 
 func (s *Server) episodes(c *call) error {
 	ctx := c.r.Context()
-	v, err := parseQuery(c.r.URL.RawQuery, dimParams("from", "to", "class", "state", "started", "asset", "q", "page", "limit")...)
+	v, err := parseQuery(c.r.URL.RawQuery, dimParams("from", "to", "class", "state", "started", "incident", "asset", "q", "page", "limit")...)
 	if err != nil {
 		return err
 	}
@@ -116,7 +124,7 @@ func (s *Server) episodes(c *call) error {
 		return c.csv(episodesCSV(list))
 	}
 	w := episodesView{
-		Period: newPeriodForm("/episodes", v, q.Period, c.status, "q", "class", "state", "started"), Text: q.Text, Started: q.Started,
+		Period: newPeriodForm("/episodes", v, q.Period, c.status, "q", "class", "state", "started", "incident"), Text: q.Text, Started: q.Started, Counted: v.Get("incident"),
 		Pager: newPager("/episodes", v, page, q.Limit, len(list), total), AsOf: as, Empty: !c.status.HasData,
 		CSV: href("/episodes", with(v, func(w url.Values) { w.Set("format", "csv") })),
 	}
@@ -178,13 +186,13 @@ func newEpisodeRow(e *query.Episode, names map[string]string, line query.Period)
 }
 
 func episodesCSV(list []query.Episode) []byte {
-	b := csvRow(nil, "class", "type", "family", "asset", "asset_id", "state", "first_seen", "last_seen", "days_seen", "feeds", "asn", "country", "organisation", "sector", "region")
+	b := csvRow(nil, "class", "type", "family", "asset", "asset_id", "state", "first_seen", "last_seen", "days_seen", "feeds", "asn", "country", "organisation", "sector", "region", "incident")
 	for _, e := range list {
 		feeds := make([]string, 0, len(e.Witnesses))
 		for _, w := range e.Witnesses {
 			feeds = append(feeds, w.Feed)
 		}
-		b = csvRow(b, e.Class.String(), e.TypeName, e.Family, e.AssetName, e.AssetID, string(e.State), e.First.String(), e.Last.String(), e.Days, strings.Join(feeds, " "), e.ASN, e.CC, e.Org, e.Sector, e.Region)
+		b = csvRow(b, e.Class.String(), e.TypeName, e.Family, e.AssetName, e.AssetID, string(e.State), e.First.String(), e.Last.String(), e.Days, strings.Join(feeds, " "), e.ASN, e.CC, e.Org, e.Sector, e.Region, strconv.FormatBool(e.Incident))
 	}
 	return b
 }

@@ -32,6 +32,8 @@ type fake struct {
 	bad        []query.Quarantined
 	orgs       []web.Organisation
 	feeds      []query.Feed
+	looks      []query.Covered // days from the first on
+	breaks     []query.Break
 	formats    []web.Format
 	sources    []web.Source
 	released   []figure.Release
@@ -273,6 +275,45 @@ func (f *fake) Episodes(_ context.Context, s policy.Scope, q query.Episodes) ([]
 	n := int64(len(out))
 	out = out[min(q.Offset, len(out)):]
 	return out[:min(q.Limit, len(out))], n, query.EpisodesAsOf{Through: f.status.DataTo, Pending: 3}, f.fail
+}
+
+func (f *fake) Coverage(_ context.Context, s policy.Scope, classes []event.Class, p query.Period) (query.Coverage, error) {
+	c := query.Coverage{Period: p}
+	if !s.All() {
+		return c, f.fail
+	}
+	for _, r := range f.looks {
+		if len(classes) > 0 && !slices.Contains(classes, r.Class) {
+			continue
+		}
+		days := make([]query.Look, p.Days())
+		for i := range days {
+			days[i] = query.NotExpected
+			if d := int(p.From-r.From) + i; d >= 0 && d < len(r.Days) {
+				days[i] = r.Days[d]
+			}
+			switch days[i] {
+			case query.Present:
+				r.Present++
+			case query.Missing:
+				r.Missing++
+			}
+		}
+		r.Days, r.Expected = days, r.Present+r.Missing
+		c.Rows = append(c.Rows, r)
+	}
+	c.Breaks = f.breaks
+	return c, f.fail
+}
+
+func (f *fake) DecideBreak(_ context.Context, s policy.Scope, id string, state query.BreakState, why string) (query.Break, error) {
+	for _, b := range f.breaks {
+		if b.ID == id {
+			b.State, b.Why = state, why
+			return b, f.act(s, "break "+id+" "+string(state)+" "+why)
+		}
+	}
+	return query.Break{}, query.ErrNotFound
 }
 
 func (f *fake) mine(s policy.Scope, d query.Delivery) bool { return s.All() || d.By == s.Who() }

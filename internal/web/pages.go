@@ -35,6 +35,7 @@ func (s *Server) pageRoutes() []pageRoute {
 		{"/statement", formsAll, s.statement},
 		{"/records/{id}", formsAll, s.record},
 		{"/episodes", formsAll, s.episodes},
+		{"/coverage", formsAll, s.coverage},
 		{"/deliveries", formsAll, s.deliveries},
 		{"/deliveries/{id}", formsPage, s.delivery},
 		{"/quarantine", formsAll, s.quarantine},

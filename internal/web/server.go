@@ -440,6 +440,7 @@ var nav = []link{
 	{"/rates", "Rates"},
 	{"/released", "Released"},
 	{"/episodes", "Episodes"},
+	{"/coverage", "Coverage"},
 	{"/events", "Events"},
 	{"/deliveries", "Deliveries"},
 	{"/quarantine", "Quarantine"},

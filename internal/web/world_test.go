@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"tocsin/internal/event"
@@ -128,6 +129,17 @@ func world(days, perDay int) *fake {
 	f.feeds = []query.Feed{
 		{Name: "shadowserver", Format: "shadowserver", Marking: "AMBER", Deliveries: int64(days), Received: 312345, Accepted: 310002, Duplicate: 2200, Quarantine: 143, Last: last.Add(3 * time.Hour)},
 		{Name: "partner-idf", Format: "idf", Marking: "GREEN", Historical: true, Deliveries: 41, Received: 9120, Accepted: 9000, Duplicate: 120, Last: last.Add(5 * time.Hour)},
+	}
+	look := func(witness, feeds string, class event.Class, asn uint32, days string) {
+		f.looks = append(f.looks, query.Covered{Witness: witness, Feeds: strings.Fields(feeds), Class: class, ASN: asn, From: f.status.DataTo - event.Day(len(days)) + 1, Days: []query.Look(days)})
+	}
+	look("Far <b>Scanner</b>", "hpot partner-idf", event.ClassInfection, 0, "++++++++-----+++++++++++++++.........")
+	look("shadowserver", "shadowserver", event.ClassInfection, 0, strings.Repeat("+", 30)+"-"+strings.Repeat("+", 12))
+	look("shadowserver", "shadowserver", event.ClassInfection, 64514, strings.Repeat(".", 20)+strings.Repeat("+", 23))
+	look("shadowserver", "shadowserver", event.ClassExposure, 0, "+.+.+..--")
+	f.breaks = []query.Break{
+		{ID: "b20261110-0123456789ab", Witness: "shadowserver", Class: event.ClassInfection, Day: f.status.DataTo - 12, Before: 120, After: 43.5, State: query.BreakSuspected},
+		{ID: "b20261101-ab0123456789", Witness: "Far <b>Scanner</b>", Class: event.ClassInfection, Family: "mirai\u202e", Day: f.status.DataTo - 21, Before: 2, After: 900, State: query.BreakDismissed, By: "ann", Why: "a <script> of theirs"},
 	}
 	f.formats = []web.Format{
 		{Name: "shadowserver", Title: "Shadowserver report CSV, one row per observation", Spec: "https://github.com/The-Shadowserver-Foundation/report_schema", Reports: []web.Report{
