@@ -14,6 +14,7 @@ import (
 
 	"tocsin/internal/app"
 	"tocsin/internal/event"
+	"tocsin/internal/loss"
 	"tocsin/internal/policy"
 	"tocsin/internal/registry"
 	"tocsin/internal/sim"
@@ -240,7 +241,7 @@ var errDone = fmt.Errorf("done: %w", context.Canceled)
 
 // simulation gives the simulated country in the app's words.
 func simulation(c *sim.Country) app.Simulation {
-	s := app.Simulation{Home: sim.Home, HomeName: "Simuland", Prefixes: c.Prefixes(), Organisations: c.Organisations()}
+	s := app.Simulation{Home: sim.Home, HomeName: "Simuland", Prefixes: c.Prefixes(), Organisations: c.Organisations(), Loss: loss.Simulated}
 	for _, f := range c.Feeds() {
 		s.Feeds = append(s.Feeds, registry.Feed{Name: f.Name, Format: f.Format, Marking: f.Marking})
 	}

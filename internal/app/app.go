@@ -98,6 +98,12 @@ type App struct {
 	work     *semaphore.Weighted // held by a rebuild or a reenrichment: one at a time
 	mending  atomic.Bool         // the store is known to be damaged and is made again
 
+	losses    losses
+	estimated estimated // nil while nothing is estimated
+
+	publication publication
+	turnstile   turnstile
+
 	bodies bodies
 	road   *road
 	used   sync.Map              // token id to time.Time of its last use
@@ -154,7 +160,8 @@ func Start(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (_ *App
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	a := &App{log: log, cfg: cfg, clock: deps.Clock, hook: deps.Hook, version: Version, reg: registry.New(), turned: make(chan struct{}), patience: patience, work: semaphore.NewWeighted(1)}
+	a := &App{log: log, cfg: cfg, clock: deps.Clock, hook: deps.Hook, version: Version, reg: registry.New(), turned: make(chan struct{}), patience: patience, work: semaphore.NewWeighted(1), turnstile: newTurnstile()}
+	a.publication = a.figuresDocument
 	if a.clock == nil {
 		a.clock = time.Now
 	}

@@ -292,6 +292,24 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestTime holds that no file takes long to refuse: each of these fills the
+// bound with one construct.
+func TestTime(t *testing.T) {
+	t.Parallel()
+	for _, x := range []string{
+		"a: ", "a\n", "- a\n", "{a: ", "? a\n", "*a ", "&a ", "!a ", "'", "\"", "\"\\", "|\n ", ">\n", "#\n", ",", "[],", "a: b\n", "%a\n", "---\n", "...\n", "\t", " ", "\r", "<<: *a\n", "\n", "a:\n ", "1,", "- - ", "\\u", "日",
+	} {
+		began := time.Now()
+		_, err := loss.Parse([]byte(strings.Repeat(x, loss.MaxBytes/len(x))))
+		if err == nil {
+			t.Errorf("%q: taken", x)
+		}
+		if d := time.Since(began); d > 5*time.Second {
+			t.Errorf("%q takes %s", x, d)
+		}
+	}
+}
+
 // FuzzParse holds that no file ends the program, that what is accepted can be
 // evaluated, and that a refusal says why.
 func FuzzParse(f *testing.F) {

@@ -137,6 +137,8 @@ type Registry struct {
 	home, name  string
 	simulated   bool
 	settings    map[string]string // replaced, never changed
+	loss        LossInputs
+	published   []Published
 }
 
 // New returns the registry of an empty journal: the version 1 of enrichment
@@ -209,6 +211,14 @@ func (r *Registry) Apply(l Line) error {
 			return err
 		}
 		r.withdrawn[d.Delivery] = d.Why
+	case KindLoss:
+		r.applyLoss(l)
+	case KindPublished:
+		var p Published
+		if err := read(&p); err != nil {
+			return err
+		}
+		r.applyPublished(l, p)
 	case KindConfig:
 		var c Config
 		if err := read(&c); err != nil {

@@ -42,6 +42,9 @@ var (
 // row outside it is neither returned nor counted, and an object outside it is
 // [query.ErrNotFound]. Methods are safe for concurrent use.
 type Backend interface {
+	LossBackend
+	PublishedBackend
+
 	// Status tells about the instance; DataFrom and DataTo are the days that
 	// the scope has events on.
 	Status(ctx context.Context, s policy.Scope) (Status, error)

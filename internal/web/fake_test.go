@@ -39,6 +39,7 @@ type fake struct {
 	health     error
 	breakAfter int // events after which an export breaks off; 0 never
 	fail       error
+	mark       string // in what is written by hand on the pages of loss and revisions
 
 	mu       sync.Mutex
 	ingested []web.IngestRequest

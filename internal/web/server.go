@@ -425,8 +425,10 @@ type link struct{ Href, Text string }
 
 var nav = []link{
 	{"/", "Figures"},
+	{"/published", "Published"},
 	{"/episodes", "Episodes"},
 	{"/events", "Events"},
+	{"/loss", "Loss"},
 	{"/deliveries", "Deliveries"},
 	{"/quarantine", "Quarantine"},
 	{"/feeds", "Feeds"},
@@ -435,11 +437,17 @@ var nav = []link{
 	{"/about", "About"},
 }
 
+// teamOnly are the pages that only those who see everything are led to.
+var teamOnly = map[string]bool{"/published": true, "/loss": true}
+
 // render writes a page. What would be invisible or would move text is written
 // out in the page as a whole, so no template can forget it.
 func (s *Server) render(c *call, status int, name, title string, content any, alt ...string) error {
 	v := view{Title: title, Status: c.status, CSS: s.css, Content: content}
 	for _, l := range nav {
+		if teamOnly[l.Href] && !c.scope.All() {
+			continue
+		}
 		here := c.r.URL.Path == l.Href || l.Href != "/" && strings.HasPrefix(c.r.URL.Path, l.Href+"/") || l.Href == "/" && strings.HasPrefix(c.r.URL.Path, "/figures/")
 		v.Nav = append(v.Nav, navItem{l.Href, l.Text, here})
 	}

@@ -167,6 +167,7 @@ var routes = []string{
 	"/episodes", "/episodes?class=infection&state=open&started=1&q=a&asn=64500", "/episodes?page=2",
 	"/events", "/events?class=infection&q=a&asn=64500&organisation=(unknown)", "/events?delivery=d1", "/events?page=2", "/events?limit=1",
 	"/events/d1/1", "/events/d1/2", "/events/d1/3", "/events/d1/4", "/events/d1/5", "/events/d1/6", "/events/d9/1", "/events/x/y",
+	"/loss", "/loss?from=2026-11-01&to=2026-11-20", "/published", "/published/1", "/published/2", "/published/2?against=2", "/published/9", "/published/x", "/api/v1/published", "/api/v1/published/2",
 	"/deliveries", "/deliveries?feed=shadowserver&state=loaded", "/deliveries/d1", "/deliveries/d77", "/quarantine", "/quarantine?delivery=d1",
 	"/feeds", "/organisations", "/formats", "/about", "/healthz", "/metrics", "/nope", "/static/nope", "/events?from=x", "/events?what=1",
 	"/api/v1/version", "/api/v1/deliveries/d1", "/api/v1/tokens", "/api/v1/audit", "/api/nope", "/%2e%2e/etc/passwd", "//events",
@@ -317,6 +318,7 @@ func TestScopes(t *testing.T) {
 	for i := range f.feeds {
 		f.feeds[i].Name = marker
 	}
+	f.mark = marker
 	f.tokens = []web.Token{{ID: marker, Name: marker}}
 	s := serverOf(t, f, web.Config{})
 	targets := append([]string{}, routes...)
@@ -388,9 +390,10 @@ func TestCSV(t *testing.T) {
 		f.bad[0].Raw, f.bad[0].Reason = cell, cell
 		f.feeds = f.feeds[:1]
 		f.feeds[0].Name = cell
+		f.mark = cell
 		s := serverOf(t, f, web.Config{})
 		found := 0
-		for _, target := range []string{"/", "/episodes", "/events", "/organisations", "/deliveries", "/quarantine", "/feeds", "/formats", "/figures/infected-addresses", "/figures/infected-addresses?by=family"} {
+		for _, target := range []string{"/", "/loss", "/published", "/published/2", "/episodes", "/events", "/organisations", "/deliveries", "/quarantine", "/feeds", "/formats", "/figures/infected-addresses", "/figures/infected-addresses?by=family"} {
 			w := get(s, "admin", target, "Accept", "text/csv")
 			if w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/csv") {
 				t.Fatalf("%s: %d %s", target, w.Code, w.Body)
