@@ -335,7 +335,8 @@ func inputs(c *Category, values func(string) Value) (out []Input) {
 	}
 	what := "cases"
 	if c.From != "" {
-		v, text := values(c.From), ""
+		v := values(c.From)
+		var text string
 		switch {
 		case !v.OK:
 			text = "no number: " + v.Why

@@ -29,6 +29,9 @@ func TestApply(t *testing.T) {
 		line(t, KindReenrich, nil, Reenriched{Version: 4}),
 		line(t, KindWithdrawn, nil, Withdrawn{Delivery: 7, Why: "wrong file"}),
 		line(t, KindConfig, nil, Config{Home: &home, Simulated: &yes}),
+		line(t, KindLoss, []string{"old"}, struct{}{}),
+		line(t, KindLoss, []string{"new"}, struct{}{}),
+		line(t, KindPublished, []string{"doc"}, Published{Revision: 1, SHA256: "doc"}),
 		line(t, "decision", nil, "passed over"),
 	} {
 		if err := r.Apply(l); err != nil {
@@ -52,6 +55,15 @@ func TestApply(t *testing.T) {
 	}
 	if why, ok := r.Withdrawn(7); !ok || why != "wrong file" || r.Reenriched() != 4 || !r.Simulated() {
 		t.Error(why, ok)
+	}
+	if x := r.Loss(); x.SHA256 != "new" {
+		t.Error(x)
+	}
+	if x := r.Published(); len(x) != 1 || x[0].Revision != 1 {
+		t.Error(x)
+	}
+	if err := r.Apply(Line{Kind: KindPublished, Data: json.RawMessage(`{`)}); err == nil {
+		t.Error("a damaged revision applied")
 	}
 	if err := r.Apply(Line{Kind: KindFeed, Data: json.RawMessage(`{`)}); err == nil {
 		t.Error("damaged data applied")

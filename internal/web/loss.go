@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"tocsin/internal/loss"
@@ -183,14 +184,7 @@ func leftOut(names []string) string {
 	if len(names) == 0 {
 		return ""
 	}
-	s := "without "
-	for i, n := range names {
-		if i > 0 {
-			s += "; "
-		}
-		s += n
-	}
-	return s
+	return "without " + strings.Join(names, "; ")
 }
 
 // setLoss takes the file of inputs as the body.
