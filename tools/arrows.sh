@@ -79,6 +79,15 @@ yes estimate      tocsin/internal/figure
 yes estimate      tocsin/internal/event
 yes estimate      github.com/gaissmai/bart
 no  estimate      math/rand/v2
+yes loss          os
+yes loss          net/http
+yes loss          tocsin/internal/figure
+yes loss          tocsin/internal/store
+yes loss          github.com/gaissmai/bart
+no  loss          tocsin/internal/estimate
+no  loss          embed
+no  web           tocsin/internal/loss
+yes store         tocsin/internal/loss
 yes sim           tocsin/internal/event
 yes sim           tocsin/internal/decode
 yes sim           tocsin/internal/store
@@ -142,6 +151,7 @@ package() { # package PATH NAME: an empty package
 }
 printf 'module tocsin\n\ngo 1.26.0\n' >"$dir/go.mod"
 for name in event policy query decode rules enrich refdata detect episode figure estimate coverage sim calibrate archive intake store registry web notify share app bench other; do
+for name in event policy query decode rules enrich refdata detect episode figure estimate loss sim calibrate archive intake store registry web notify share app bench other; do
   package "internal/$name" "$name"
 done
 package internal/sim/worlds worlds

@@ -46,6 +46,9 @@ type cli struct {
 	Rates         ratesCmd         `cmd:"" help:"Print a figure per 100,000 users, by region or network."`
 	Release       releaseCmd       `cmd:"" help:"Release a month's tables to the public, or list what was released."`
 	Estimate      estimateCmd      `cmd:"" help:"Answer a file of cases by the estimators behind published figures."`
+	Loss          lossCmd          `cmd:"" help:"Print what it cost, between what and what, or set the inputs."`
+	Publish       publishCmd       `cmd:"" help:"Publish the figures of a period: keep the document for good, as a revision."`
+	Published     publishedCmd     `cmd:"" help:"List what was published, with reasons and differences."`
 	Feeds         feedsCmd         `cmd:"" help:"List the feeds, or set one up."`
 	Organisations organisationsCmd `cmd:"" help:"List the organisations, or load them and their networks from a CSV."`
 	Refdata       refdataCmd       `cmd:"" help:"List the reference data, or load tables of addresses, users, networks and leases."`

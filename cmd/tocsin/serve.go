@@ -14,6 +14,7 @@ import (
 
 	"tocsin/internal/app"
 	"tocsin/internal/event"
+	"tocsin/internal/loss"
 	"tocsin/internal/policy"
 	"tocsin/internal/registry"
 	"tocsin/internal/sim"
@@ -243,7 +244,7 @@ func simulation(c *sim.Country, from string) app.Simulation {
 	s := app.Simulation{
 		MadeFrom: from,
 		Home:     sim.Home, HomeName: "Simuland", Prefixes: c.Prefixes(), Organisations: c.Organisations(),
-		Users: c.Users(), Networks: c.Networks(), Leases: c.Leases(),
+		Users: c.Users(), Networks: c.Networks(), Leases: c.Leases(), Loss: loss.Simulated,
 	}
 	for _, f := range c.Feeds() {
 		s.Feeds = append(s.Feeds, registry.Feed{Name: f.Name, Format: f.Format, Marking: f.Marking})

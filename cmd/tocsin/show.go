@@ -392,10 +392,14 @@ type figuresCmd struct {
 	filter
 	By         string `help:"Break each figure down by asn, organisation, sector, region, country, family, type, feed or report."`
 	Enrichment uint32 `help:"As the figures stood under this version of the reference data, before a later tocsin reenrich." placeholder:"N"`
+	At         int    `help:"Print the document of this revision as it was published, byte for byte; tocsin published lists them." placeholder:"REV"`
 }
 
 // Run prints the figures of a period.
 func (c figuresCmd) Run(ctx context.Context, g *globals) error {
+	if c.At != 0 {
+		return printRevision(ctx, g, c.At)
+	}
 	return with(ctx, g, func(x *client) error {
 		has, err := c.whole(ctx, x, figure.MaxDays)
 		if err != nil {

@@ -104,7 +104,12 @@ type App struct {
 	facts     factsCache
 	releasing sync.Mutex // held while tables are released: no month twice at a time
 
-	truth func(madeFrom string, p query.Period) []figure.Truth
+	truth     func(madeFrom string, p query.Period) []figure.Truth
+	losses    losses
+	estimated estimated // nil while nothing is estimated
+
+	publication publication
+	turnstile   turnstile
 
 	bodies bodies
 	road   *road
@@ -162,7 +167,11 @@ func Start(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (_ *App
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	a := &App{log: log, cfg: cfg, clock: deps.Clock, hook: deps.Hook, truth: deps.Truth, version: Version, reg: registry.New(), turned: make(chan struct{}), patience: patience, work: semaphore.NewWeighted(1)}
+	a := &App{
+		log: log, cfg: cfg, clock: deps.Clock, hook: deps.Hook, truth: deps.Truth, version: Version, reg: registry.New(),
+		turned: make(chan struct{}), patience: patience, work: semaphore.NewWeighted(1), turnstile: newTurnstile(),
+	}
+	a.publication = a.figuresDocument
 	if a.clock == nil {
 		a.clock = time.Now
 	}

@@ -486,6 +486,11 @@ func (a *App) Withdraw(ctx context.Context, s policy.Scope, id, why string) (que
 	if _, done := a.reg.Withdrawn(seq); done {
 		return d, fmt.Errorf("%w: %s was withdrawn before", web.ErrConflict, id)
 	}
+	open, err := a.turnstile.shared(ctx)
+	if err != nil {
+		return d, err
+	}
+	defer open()
 	if err := a.journal(ctx, s.Who(), archive.KindWithdrawn, nil, registry.Withdrawn{Delivery: seq, Why: why}); err != nil {
 		return d, err
 	}

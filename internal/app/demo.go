@@ -24,6 +24,7 @@ type Simulation struct {
 	Networks       []byte
 	Leases         []byte
 	Feeds          []registry.Feed
+	Loss           []byte // inputs of the loss page; nil for none
 	Deliveries     iter.Seq[SimulatedDelivery]
 }
 
@@ -61,6 +62,9 @@ func (a *App) Simulate(ctx context.Context, s Simulation, progress func(deliveri
 		if err := a.journal(ctx, viaDemo, archive.KindFeed, nil, f); err != nil {
 			return err
 		}
+	}
+	if err := a.simulateLoss(ctx, s.Loss); err != nil {
+		return err
 	}
 	n := 0
 	batch := make([]SimulatedDelivery, 0, ackBatch)

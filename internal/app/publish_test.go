@@ -2,336 +2,327 @@ package app
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"iter"
+	"context"
+	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"tocsin/internal/archive"
 	"tocsin/internal/event"
 	"tocsin/internal/figure"
+	"tocsin/internal/loss"
 	"tocsin/internal/policy"
 	"tocsin/internal/query"
 	"tocsin/internal/web"
 )
 
-// afterMonth is a time at which the month of the parcels is over.
-func afterMonth() time.Time { return time.Date(2026, 4, 2, 8, 0, 0, 0, time.UTC) }
-
-func usersFile(kind, body string) web.FactsRequest {
-	return web.FactsRequest{Kind: kind, Name: "file.csv", From: "an office", Licence: "CC-BY-4.0", Date: "2026-01-02", Body: strings.NewReader(body)}
+// attempts is a delivery of two attack attempts on the first day of the parcels.
+func attempts() parcel {
+	day := testDay.Format(time.DateOnly)
+	return parcel{feed: "pots", name: day + "-event4_honeypot_brute_force-example-geo.csv", rows: 2, events: 2, body: []byte(
+		`"timestamp","protocol","src_ip","src_port","dst_ip","dst_port","infection","family","tag","service"` + "\n" +
+			`"` + day + ` 03:00:00","tcp","203.0.113.20",50001,"192.0.2.200",22,"ssh-brute-force",,,"ssh"` + "\n" +
+			`"` + day + ` 03:00:01","tcp","203.0.113.20",50002,"192.0.2.200",22,"ssh-brute-force",,,"ssh"` + "\n")}
 }
 
-// TestFacts shows that facts are journalled with what the operator says of
-// them, that they hold after a restart, and that they are no version of the
-// annotations.
-func TestFacts(t *testing.T) {
-	dir := t.TempDir()
-	r := begin(t, smallConfig(dir), Deps{Clock: afterMonth})
-	version := r.reg.Enrichment()
-	if f, err := r.Facts(); err != nil || len(f.Sources()) != 0 {
-		t.Fatalf("at first: %+v, %v", f, err)
-	}
-	for _, x := range []web.FactsRequest{
-		usersFile("users", "region,users\nNorth,10\n"),
-		usersFile("networks", "asn,pool,assignment,shared\n64500,256,static,no\n"),
-		usersFile("leases", "asn,days\n64500,7\n"),
-		usersFile("users", "region,users\nNorth,20\n"),
-	} {
-		if err := r.ImportFacts(t.Context(), localScope, x); err != nil {
-			t.Fatal(err)
-		}
-	}
-	check := func(r *running) {
-		t.Helper()
-		f, err := r.Facts()
-		if err != nil {
-			t.Fatal(err)
-		}
-		n, _ := f.RegionUsers("North")
-		pool, _ := f.Network(64500)
-		main, _ := f.Leases(64500)
-		if n != 20 || pool.Pool != 256 || len(main) != 1 {
-			t.Errorf("users %g, network %+v, leases %v", n, pool, main)
-		}
-		if again, err := r.Facts(); err != nil || again != f {
-			t.Errorf("read twice: %v", err)
-		}
-		src, err := r.Sources(t.Context(), localScope)
-		if err != nil {
-			t.Fatal(err)
-		}
-		i := slices.IndexFunc(src, func(s web.Source) bool { return s.Name == "users (list), file.csv" })
-		if i < 0 || src[i].Licence != "CC-BY-4.0" || src[i].Date != "2026-01-02" || src[i].Attribution != "an office" || len(src[i].SHA256) != 64 {
-			t.Errorf("sources %+v", src)
-		}
-		if r.reg.Enrichment() != version {
-			t.Errorf("version %d of the annotations, was %d", r.reg.Enrichment(), version)
-		}
-	}
-	check(r)
-	r.stop()
-	r = begin(t, smallConfig(dir), Deps{Clock: afterMonth})
-	check(r)
-	for want, x := range map[string]web.FactsRequest{
-		"line 2: users":          usersFile("users", "region,users\nNorth,-1\n"),
-		"no kind of facts":       usersFile("planets", "asn,users\n1,1\n"),
-		"--source TEXT":          {Kind: "users", Licence: "x", Date: "2026-01-02", Body: strings.NewReader("")},
-		"--licence TEXT":         {Kind: "users", From: "x", Date: "2026-01-02", Body: strings.NewReader("")},
-		"--date YYYY-MM-DD":      {Kind: "users", From: "x", Licence: "x", Body: strings.NewReader("")},
-		"is yet to come":         {Kind: "users", From: "x", Licence: "x", Date: "2026-05-01", Body: strings.NewReader("")},
-		"at most 400 bytes":      {Kind: "users", From: "x", Licence: "x", Date: "2026-01-02", Name: strings.Repeat("x", 500), Body: strings.NewReader("")},
-		"file.csv: not a usable": usersFile("leases", ""),
-	} {
-		if err := r.ImportFacts(t.Context(), localScope, x); !errors.Is(err, web.ErrBadRequest) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v", want, err)
-		}
-	}
-	if err := r.ImportFacts(t.Context(), policy.For("x", policy.Analyst, nil, nil, true), usersFile("users", "asn,users\n1,1\n")); !errors.Is(err, web.ErrForbidden) {
-		t.Errorf("an analyst: %v", err)
-	}
-	check(r)
+func parcelPeriod() query.Period {
+	first := event.DayFrom(testDay)
+	return query.Period{From: first, To: first + testDays - 1}
 }
 
-// TestSimulatedFacts shows that a simulation brings facts of its own.
-func TestSimulatedFacts(t *testing.T) {
-	r := begin(t, smallConfig(t.TempDir()), Deps{})
-	s := Simulation{
-		Home: "XS", Prefixes: []byte("prefix,asn\n192.0.2.0/24,64500\n"), Organisations: []byte("organisation,network\nuni,192.0.2.0/24\n"),
-		Users: []byte("asn,users\n64500,7\n"), Networks: []byte("asn,pool\n64500,256\n"),
-		Deliveries: iter.Seq[SimulatedDelivery](func(func(SimulatedDelivery) bool) {}),
-	}
-	if err := r.Simulate(t.Context(), s, nil); err != nil {
-		t.Fatal(err)
-	}
-	f, err := r.Facts()
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, _ := f.Users(64500)
-	if src := f.Sources(); n != 7 || len(src) != 2 || src[1].Name != "simulated" || src[1].Licence != "none needed" {
-		t.Errorf("users %g, sources %+v", n, src)
-	}
-}
-
-// loadedMonth is an app with networks, organisations and a parcel of each of three
-// feeds.
-func loadedMonth(t *testing.T, dir string) *running {
-	t.Helper()
-	r := begin(t, smallConfig(dir), Deps{Clock: afterMonth})
+// TestPublish publishes a period again and again: the same bytes make no
+// revision, others need a reason, a withdrawn delivery changes exactly the
+// figures that rest on it, and every revision gives its bytes back whatever
+// happened since.
+func TestPublish(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	dir := filepath.Join(t.TempDir(), "data")
+	r := begin(t, smallConfig(dir), Deps{})
 	r.reference(t)
-	yes := true
-	for feed := range 3 {
-		p := parcelOf(feed, 0, 400)
-		if _, err := r.SetFeed(t.Context(), localScope, web.FeedSettings{Name: p.feed, Historical: &yes}); err != nil {
-			t.Fatal(err)
-		}
-		r.mustSend(t, p)
-	}
-	r.settle(t)
-	return r
-}
+	r.mustSend(t, mixedParcels(2, 3, 60)...)
+	pots := r.mustSend(t, attempts())[0]
+	p := parcelPeriod()
 
-func march() query.Period {
-	from := event.DayFrom(testDay)
-	return query.Period{From: from, To: from + 30}
-}
-
-// TestRates shows that rates are of the figure and the facts, and for the team
-// alone.
-func TestRates(t *testing.T) {
-	r := loadedMonth(t, t.TempDir())
-	p := figure.Params{Period: march(), By: query.DimRegion}
-	f, err := r.Figure(t.Context(), localScope, "infected-addresses", p)
-	if err != nil || f.NoData || len(f.Breakdown.Rows) < 2 {
-		t.Fatalf("%+v, %v", f, err)
-	}
-	without, err := r.Rates(t.Context(), localScope, "infected-addresses", p)
-	if err != nil || without.Reason == "" || len(without.Rows) != len(f.Breakdown.Rows) {
-		t.Errorf("without users: %+v, %v", without, err)
-	}
-	file := "region,users\nNowhere,1000\n"
-	for _, row := range f.Breakdown.Rows {
-		if row.Key != "" {
-			file += row.Key + ",200000\n"
-		}
-	}
-	for _, x := range []web.FactsRequest{
-		usersFile("users", file),
-		usersFile("users", "Country Name,Country Code,Indicator Name,Indicator Code,2024\nNetherlands,NLD,x,IT.NET.USER.ZS,90\n"),
-		usersFile("users", "Country Name,Country Code,Indicator Name,Indicator Code,2024\nNetherlands,NLD,x,SP.POP.TOTL,1000000\n"),
-	} {
-		if err := r.ImportFacts(t.Context(), localScope, x); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := r.Rates(t.Context(), localScope, "infected-addresses", p)
+	// Deliveries that wait are in: nobody has to wait for them before.
+	first, err := r.Publish(ctx, localScope, p, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := map[string]figure.RateRow{}
-	for _, x := range got.Rows {
-		rows[x.Key] = x
+	if first.Revision != 1 || first.OfPeriod != 1 || first.Supersedes != 0 || first.Unchanged || len(first.Differs) != 0 || first.By != "local" {
+		t.Errorf("%+v", first)
 	}
-	for _, x := range f.Breakdown.Rows {
-		want := figure.Decimal(x.Value.Float() / 2) // of 200,000
-		if x.Key != "" && (rows[x.Key].Rate == nil || rows[x.Key].Rate.String() != want.String()) {
-			t.Errorf("%s: %+v, want a rate of %s", x.Key, rows[x.Key], want)
-		}
+	if in := first.Inputs; in.Through != r.arch.Last()-1 || in.Program != Version || in.Enrichment != r.reg.Enrichment() || in.Reenriched != 0 || len(in.Refdata) < 2 || in.Definitions["hacked-sites"] != 1 {
+		t.Errorf("%+v", in)
 	}
-	if n := rows["Nowhere"]; n.Rate == nil || *n.Rate != 0 {
-		t.Errorf("a region where nothing was seen: %+v", n)
-	}
-	if got.Country.Year != 0 || got.Country.Rate == nil || len(got.Sources) != 3 {
-		t.Errorf("country %+v, sources %+v: the Netherlands are not the home country", got.Country, got.Sources)
-	}
-	r.reference(t) // nothing of the annotations changes the facts
-	for id, want := range map[string]error{"nope": query.ErrNotFound, "c2-abroad": web.ErrBadRequest} {
-		if _, err := r.Rates(t.Context(), localScope, id, p); !errors.Is(err, want) {
-			t.Errorf("%s: %v", id, err)
-		}
-	}
-	for _, s := range []policy.Scope{{}, policy.For("x", policy.Organisation, []string{"org-0001"}, nil, true)} {
-		if _, err := r.Rates(t.Context(), s, "infected-addresses", p); !errors.Is(err, web.ErrForbidden) {
-			t.Errorf("%s: %v", s.Who(), err)
-		}
-	}
-}
-
-// TestRatesOfHome divides what is at home by the country's users.
-func TestRatesOfHome(t *testing.T) {
-	cfg := smallConfig(t.TempDir())
-	cfg.Home = "NL"
-	r := begin(t, cfg, Deps{Clock: afterMonth})
-	if err := r.ImportRefdata(t.Context(), localScope, "p", strings.NewReader("prefix,asn,country\n192.0.2.0/24,64500,NL\n198.51.100.0/24,64501,DE\n")); err != nil {
-		t.Fatal(err)
-	}
-	yes := true
-	if _, err := r.SetFeed(t.Context(), localScope, web.FeedSettings{Name: "a", Historical: &yes}); err != nil {
-		t.Fatal(err)
-	}
-	r.mustSend(t, parcel{feed: "a", name: "2026-03-01-event4_sinkhole_http-x.csv", body: []byte(`"timestamp","protocol","src_ip","src_port","dst_ip","dst_port","infection","family"
-"2026-03-01 01:00:00","tcp","192.0.2.1",1,"203.0.113.1",80,"a","a"
-"2026-03-01 01:00:00","tcp","198.51.100.1",1,"203.0.113.1",80,"a","a"
-`)})
-	r.settle(t)
-	for _, x := range []web.FactsRequest{
-		usersFile("users", "Country Name,Country Code,Indicator Name,Indicator Code,2024,2025\nNetherlands,NLD,x,IT.NET.USER.ZS,90,\n"),
-		usersFile("users", "Country Name,Country Code,Indicator Name,Indicator Code,2024,2025\nNetherlands,NLD,x,SP.POP.TOTL,1000,1100\n"),
-	} {
-		if err := r.ImportFacts(t.Context(), localScope, x); err != nil {
-			t.Fatal(err)
-		}
-	}
-	from := event.DayFrom(testDay)
-	got, err := r.Rates(t.Context(), localScope, "infected-addresses", figure.Params{Period: query.Period{From: from, To: from}, By: query.DimASN})
-	if err != nil || got.Country.Year != 2024 || got.Country.Users.String() != "900.000" || got.Country.Value.Sum != 1 || got.Country.Rate.String() != "111.111" || len(got.Rows) != 2 {
-		t.Errorf("%+v, %+v, %v", got.Country, got.Rows, err)
-	}
-}
-
-// TestRelease shows that a month is released once and kept as it was released,
-// whatever comes later; that a second takes a reason; and that anybody reads
-// the bytes.
-func TestRelease(t *testing.T) {
-	dir := t.TempDir()
-	r := loadedMonth(t, dir)
-	for month, want := range map[string]string{"2026-04": "is not over", "2025-01": "nothing was delivered", "2026-3": "want YYYY-MM"} {
-		if _, err := r.Release(t.Context(), localScope, month, ""); !errors.Is(err, web.ErrBadRequest) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", month, err)
-		}
-	}
-	if _, err := r.Release(t.Context(), localScope, "2026-03", "for nothing"); !errors.Is(err, web.ErrBadRequest) {
-		t.Errorf("a revision of nothing: %v", err)
-	}
-	if _, err := r.Release(t.Context(), policy.For("x", policy.Analyst, nil, nil, true), "2026-03", ""); !errors.Is(err, web.ErrForbidden) {
-		t.Errorf("an analyst: %v", err)
-	}
-
-	// Asked for at the same time, one is made.
-	var wg sync.WaitGroup
-	errs := make([]error, 4)
-	for i := range errs {
-		wg.Go(func() { _, errs[i] = r.Release(t.Context(), localScope, "2026-03", "") })
-	}
-	wg.Wait()
-	refused := 0
-	for _, err := range errs {
-		if errors.Is(err, web.ErrConflict) && strings.Contains(err.Error(), "was released on 2026-04-02") {
-			refused++
-		} else if err != nil {
-			t.Error(err)
-		}
-	}
-	if refused != 3 {
-		t.Fatalf("%d of 4 were refused: %v", refused, errs)
-	}
-	first, err := r.Released(t.Context(), policy.Scope{}, "2026-03", 0)
+	want, err := r.Figures(ctx, localScope, figure.Params{Period: p})
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := figure.ParseRelease(first)
-	if err != nil || x.Month != "2026-03" || x.Revision != 1 || x.Home != "XS" || len(x.Tables) != len(figure.ReleaseTables) || x.Period != march() {
-		t.Fatalf("%+v, %v", x, err)
-	}
-	f, err := r.Figure(t.Context(), localScope, "infected-addresses", figure.Params{Period: march(), By: query.DimRegion})
+	doc, err := want.Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tab := x.Tables[0]; tab.Figure != "infected-addresses" || len(tab.Rows) != len(f.Breakdown.Rows) || tab.Total == nil || !x.Tables[1].NoData {
-		t.Errorf("%+v", x.Tables)
+	docs := map[int][]byte{1: doc}
+	holds := func(what string, r *running) {
+		t.Helper()
+		for n, doc := range docs {
+			if b, err := r.Document(ctx, localScope, n); err != nil || !bytes.Equal(b, doc) {
+				t.Errorf("%s: revision %d is not what was published: %v", what, n, err)
+			}
+		}
+		list, err := r.Published(ctx, localScope)
+		if err != nil || len(list) != len(docs) || list[0].Revision != len(docs) {
+			t.Errorf("%s: %+v %v", what, list, err)
+		}
+	}
+	holds("at once", r)
+
+	last := r.arch.Last()
+	again, err := r.Publish(ctx, localScope, p, "once more")
+	if err != nil || !again.Unchanged || again.Revision != 1 || again.Why != "" || r.arch.Last() != last {
+		t.Errorf("published again: %+v, %d lines more, %v", again, r.arch.Last()-last, err)
 	}
 
-	// What comes later changes the figure and not what was released.
-	r.mustSend(t, parcelOf(0, 1, 400))
-	r.settle(t)
-	if now, err := r.Figure(t.Context(), localScope, "infected-addresses", figure.Params{Period: march(), By: query.DimRegion}); err != nil || now.Value.Sum == f.Value.Sum {
-		t.Fatalf("the figure has not changed: %v", err)
+	if _, err := r.Withdraw(ctx, localScope, pots, "a test of the sensor"); err != nil {
+		t.Fatal(err)
 	}
-	if again, err := r.Released(t.Context(), policy.Scope{}, "2026-03", 1); err != nil || !bytes.Equal(again, first) {
-		t.Errorf("released bytes have changed: %v", err)
+	last = r.arch.Last()
+	if _, err := r.Publish(ctx, localScope, p, "  "); wants(err, web.ErrConflict) != nil || !strings.Contains(err.Error(), "attack-attempts differ") || r.arch.Last() != last {
+		t.Errorf("without a reason: %v", err)
 	}
-	second, err := r.Release(t.Context(), localScope, "2026-03", " a delivery came late ")
-	if err != nil || second.Revision != 2 || second.Reason != "a delivery came late" {
-		t.Fatalf("%+v, %v", second, err)
+	second, err := r.Publish(ctx, localScope, p, "the sensor was tested")
+	if err != nil {
+		t.Fatal(err)
 	}
-	list, err := r.Releases(t.Context(), policy.Scope{})
+	if second.Revision != 2 || second.OfPeriod != 2 || second.Supersedes != 1 || !slices.Equal(second.Differs, []string{"attack-attempts"}) || second.Rest || second.Why != "the sensor was tested" {
+		t.Errorf("%+v", second)
+	}
+	if docs[2], err = r.Document(ctx, localScope, 2); err != nil || bytes.Equal(docs[1], docs[2]) {
+		t.Error("the second revision is the first", err)
+	}
+	holds("after a withdrawal", r)
+
+	// Another period has revisions of its own.
+	short := query.Period{From: p.From, To: p.From + 2}
+	third, err := r.Publish(ctx, policy.For("ann", policy.Admin, nil, nil, true), short, "")
+	if err != nil || third.Revision != 3 || third.OfPeriod != 1 || third.Supersedes != 0 || third.By != "ann" {
+		t.Errorf("%+v %v", third, err)
+	}
+	if docs[3], err = r.Document(ctx, localScope, 3); err != nil {
+		t.Fatal(err)
+	}
+
+	if _, err := r.ImportOrganisations(ctx, localScope, strings.NewReader("organisation,name,sector,region,network,contact\nall,All,isp,x,0.0.0.0/0,a@all.example\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Reenrich(ctx, localScope, nil); err != nil {
+		t.Fatal(err)
+	}
+	holds("after a reenrichment", r)
+	if _, err := r.Rebuild(ctx, localScope, nil); err != nil {
+		t.Fatal(err)
+	}
+	holds("after a rebuild", r)
+	if same, err := r.Publish(ctx, localScope, short, ""); err != nil || !same.Unchanged || same.Revision != 3 {
+		t.Errorf("after a rebuild the document is another: %+v %v", same, err)
+	}
+	before, err := r.Published(ctx, localScope)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.stop()
+	r = begin(t, smallConfig(dir), Deps{})
+	holds("after a restart", r)
+	if after, err := r.Published(ctx, localScope); err != nil || len(after) != len(before) || after[0].SHA256 != before[0].SHA256 || after[1].Inputs.Through != before[1].Inputs.Through || !after[1].At.Equal(before[1].At) {
+		t.Errorf("%+v %v", after, err)
+	}
 
-	r = begin(t, smallConfig(dir), Deps{Clock: afterMonth})
-	again, err := r.Releases(t.Context(), policy.Scope{})
-	if err != nil {
+	for what, f := range map[string]func() error{
+		"an analyst publishes": func() error {
+			_, err := r.Publish(ctx, policy.For("ann", policy.Analyst, nil, nil, true), p, "x")
+			return wants(err, web.ErrForbidden)
+		},
+		"an organisation lists": func() error {
+			_, err := r.Published(ctx, policy.For("org", policy.Organisation, []string{"all"}, nil, true))
+			return wants(err, query.ErrNotFound)
+		},
+		"an organisation reads": func() error {
+			_, err := r.Document(ctx, policy.For("org", policy.Organisation, []string{"all"}, nil, true), 1)
+			return wants(err, query.ErrNotFound)
+		},
+		"no such revision": func() error { _, err := r.Document(ctx, localScope, 4); return wants(err, query.ErrNotFound) },
+		"a period turned round": func() error {
+			_, err := r.Publish(ctx, localScope, query.Period{From: 9, To: 8}, "x")
+			return wants(err, web.ErrBadRequest)
+		},
+		"a long reason": func() error {
+			_, err := r.Publish(ctx, localScope, p, strings.Repeat("x", 2000))
+			return wants(err, web.ErrBadRequest)
+		},
+		"during a rebuild": func() error {
+			done, err := r.alone()
+			if err != nil {
+				return err
+			}
+			defer done()
+			_, err = r.Publish(ctx, localScope, p, "x")
+			return wants(err, web.ErrConflict)
+		},
+	} {
+		if err := f(); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// TestPublishWhileWithdrawn holds that no publication falls between the line of
+// a withdrawal and the delivery's leaving the figures.
+func TestPublishWhileWithdrawn(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	reached, goOn := make(chan struct{}), make(chan struct{})
+	r := begin(t, smallConfig(filepath.Join(t.TempDir(), "data")), Deps{Hook: func(point string) {
+		if point == "withdraw-journalled" {
+			close(reached)
+			<-goOn
+		}
+	}})
+	pots := r.mustSend(t, attempts())[0]
+	r.settle(t)
+	done := make(chan error, 2)
+	go func() { _, err := r.Withdraw(ctx, localScope, pots, "gone"); done <- err }()
+	<-reached
+	var rev query.Revision
+	go func() {
+		var err error
+		rev, err = r.Publish(ctx, localScope, parcelPeriod(), "")
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		t.Errorf("published in the middle of a withdrawal: %+v %v", rev, err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	close(goOn)
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := r.Document(ctx, localScope, rev.Revision)
+	if err != nil || !bytes.Contains(b, []byte(`"id":"attack-attempts"`)) || bytes.Contains(b, []byte(`"events":2`)) {
+		t.Errorf("%s %v", b, err)
+	}
+}
+
+// TestLoss sets inputs, and reads them again after a restart: the newest file is
+// in force, counted figures come from the store, and others wait for whoever
+// counts them.
+func TestLoss(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	dir := filepath.Join(t.TempDir(), "data")
+	r := begin(t, smallConfig(dir), Deps{})
+	p := parcelPeriod()
+	if rep, err := r.Loss(ctx, localScope, p); err != nil || rep.Given {
+		t.Errorf("without inputs: %+v %v", rep, err)
+	}
+	r.mustSend(t, attempts())
+	r.settle(t)
+	if _, err := r.SetLoss(ctx, localScope, bytes.NewReader(loss.Example)); err != nil {
 		t.Fatal(err)
 	}
-	a, _ := json.Marshal(list)
-	b, _ := json.Marshal(again)
-	if len(again) != 2 || !bytes.Equal(a, b) || again[0].Revision != 2 {
-		t.Errorf("after a restart: %s, before it %s", b, a)
+	file, err := r.SetLoss(ctx, localScope, bytes.NewReader(loss.Simulated))
+	if err != nil || file.Categories != 6 || file.Line != r.arch.Last() {
+		t.Fatalf("%+v %v", file, err)
 	}
-	for _, x := range again {
-		body, err := r.Released(t.Context(), policy.Scope{}, x.Month, x.Revision)
-		h := sha256.Sum256(body)
-		if err != nil || hex.EncodeToString(h[:]) != x.SHA256 {
-			t.Errorf("revision %d: %v", x.Revision, err)
+	if same, err := r.SetLoss(ctx, localScope, bytes.NewReader(loss.Simulated)); err != nil || same.Line != file.Line || r.arch.Last() != file.Line {
+		t.Errorf("the same file again: %+v %v", same, err)
+	}
+	check := func(r *running) loss.Report {
+		t.Helper()
+		rep, err := r.Loss(ctx, localScope, p)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if x.Revision == 1 && !bytes.Equal(body, first) {
-			t.Error("the first release has changed")
+		if rep.SHA256 != file.SHA256 || rep.Days != testDays {
+			t.Errorf("%+v", rep)
+		}
+		for name, why := range map[string]string{
+			"repair of hacked sites (SIMULATED)":      "no number: the figure hacked-sites has no data in this period",
+			"fraud after infections (SIMULATED)":      "no number: infections-begun is not counted yet",
+			"extortion of organisations (SIMULATED)":  "",
+			"sorting out attack attempts (SIMULATED)": "",
+		} {
+			i := slices.IndexFunc(rep.Categories, func(c loss.Row) bool { return c.Name == name })
+			if c := rep.Categories[i]; c.Why != why || (c.Amount == nil) != (why != "") {
+				t.Errorf("%s: %+v", name, c)
+			}
+		}
+		return rep
+	}
+	one := check(r)
+	if i := slices.IndexFunc(one.Inputs, func(i loss.Input) bool { return i.What == "figure attack-attempts" }); one.Inputs[i].Value != "2" {
+		t.Errorf("%+v", one.Inputs[i])
+	}
+	began := time.Now()
+	check(r)
+	if d := time.Since(began); d > 500*time.Millisecond {
+		t.Logf("the same report again took %s", d)
+	}
+	r.stop()
+	r = begin(t, smallConfig(dir), Deps{})
+	r.settle(t)
+	two := check(r)
+	if a, b := one.Categories[2].Amount, two.Categories[2].Amount; *a != *b {
+		t.Errorf("after a restart %+v, before %+v", b, a)
+	}
+	r.estimated = func(_ context.Context, _ policy.Scope, id string, _ query.Period) (loss.Value, error) {
+		return loss.Value{Lo: 10, Hi: 20, OK: id == "infections-begun"}, nil
+	}
+	if rep, err := r.Loss(ctx, localScope, p); err != nil || rep.Categories[1].Amount == nil {
+		t.Errorf("with an estimate: %+v %v", rep.Categories[1], err)
+	}
+
+	for what, f := range map[string]func() error{
+		"an organisation reads": func() error {
+			_, err := r.Loss(ctx, policy.For("org", policy.Organisation, []string{"a"}, nil, true), p)
+			return wants(err, query.ErrNotFound)
+		},
+		"an analyst sets": func() error {
+			_, err := r.SetLoss(ctx, policy.For("ann", policy.Analyst, nil, nil, true), bytes.NewReader(loss.Example))
+			return wants(err, web.ErrForbidden)
+		},
+		"a bad file": func() error {
+			_, err := r.SetLoss(ctx, localScope, strings.NewReader("currency: euro\n"))
+			return wants(err, web.ErrBadRequest)
+		},
+		"a large file": func() error {
+			_, err := r.SetLoss(ctx, localScope, strings.NewReader(strings.Repeat("#", 1<<20)))
+			return wants(err, web.ErrBadRequest)
+		},
+		"no period": func() error {
+			_, err := r.Loss(ctx, localScope, query.Period{From: 9, To: 8})
+			return wants(err, web.ErrBadRequest)
+		},
+	} {
+		if err := f(); err != nil {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
-	for _, x := range []struct {
-		month    string
-		revision int
-	}{{"2026-03", 3}, {"2026-02", 0}} {
-		if _, err := r.Released(t.Context(), policy.Scope{}, x.month, x.revision); !errors.Is(err, query.ErrNotFound) {
-			t.Errorf("%+v: %v", x, err)
+	lines := 0
+	for l, err := range r.arch.Lines(ctx, 1) {
+		if err != nil {
+			t.Fatal(err)
 		}
+		if l.Kind == archive.KindLoss {
+			lines++
+		}
+	}
+	if lines != 2 {
+		t.Errorf("%d lines of inputs, want 2", lines)
 	}
 }

@@ -27,12 +27,15 @@ const (
 	KindToken         Kind = "token"         // a token was made or taken back
 	KindReenrich      Kind = "reenrich"      // annotations were made again with newer data
 	KindReleased      Kind = "released"      // tables were released to the public
+	KindLoss          Kind = "loss"          // inputs of the loss page were set
+	KindPublished     Kind = "published"     // a document of figures was published
 )
 
 // Kinds lists the kinds of line.
 var Kinds = []Kind{
 	KindDelivery, KindWithdrawn, KindFeed, KindOrganisations, KindRefdata,
 	KindRules, KindConfig, KindDecision, KindToken, KindReenrich, KindReleased,
+	KindRules, KindConfig, KindDecision, KindToken, KindReenrich, KindLoss, KindPublished,
 }
 
 // Line is one line of the journal. It is written out: fields are never removed.

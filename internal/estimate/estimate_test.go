@@ -535,6 +535,40 @@ func TestLoss(t *testing.T) {
 	}
 }
 
+// TestLossOfMany holds that drawing some of many costs keeps mean and standard
+// deviation of all of them, and that scaled categories move nothing.
+func TestLossOfMany(t *testing.T) {
+	t.Parallel()
+	x := estimate.LogNormal{Mu: 8, Sigma: 1}
+	mean, sd, err := estimate.CompoundPoisson(5000, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, most := range []int{0, 50, 500} {
+		l := estimate.Losses{Seed: 5, Draws: 4000, MostDrawn: most, Categories: []estimate.LossCategory{
+			{Name: "many", Kind: estimate.LossDirect, LambdaLo: 5000, LambdaHi: 5000, LogNormal: &x},
+			{Name: "abroad", Kind: estimate.LossDirect, LambdaLo: 10, LambdaHi: 40, LogNormal: &x, Scaled: true},
+		}}
+		a, err := estimate.Loss(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, "median", a.Categories[0].Median, mean, .01)
+		near(t, "width", a.Categories[0].CI90.Hi-a.Categories[0].CI90.Lo, 2*1.6449*sd, .08)
+		if len(a.Tornado) != 2 || a.Kinds[estimate.LossDirect] != a.Categories[0] {
+			t.Errorf("a scaled category counts: %+v", a)
+		}
+	}
+	l := estimate.Losses{Categories: []estimate.LossCategory{{Name: "many", Kind: estimate.LossDirect, LambdaLo: 1, LambdaHi: 20_001, LogNormal: &x}}}
+	if _, err := estimate.Loss(l); err == nil {
+		t.Error("more cases than are drawn, and no error")
+	}
+	l.MostDrawn, l.Categories[0].LambdaHi = 100, 2e9
+	if _, err := estimate.Loss(l); err == nil {
+		t.Error("two billion cases, and no error")
+	}
+}
+
 func TestTurnbull(t *testing.T) {
 	t.Parallel()
 	inf := math.Inf(1)

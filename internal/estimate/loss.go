@@ -83,7 +83,7 @@ type LossCategory struct {
 	Kind LossKind
 	// LambdaLo and LambdaHi are the 90 % range of the expected number of costly
 	// cases (not of infections), log-normal between; both the same where it is
-	// known. At most 20,000.
+	// known. At most 20,000, or a billion where [Losses.MostDrawn] is set.
 	LambdaLo, LambdaHi float64
 	// One of the two is the cost of a case, in one currency.
 	LogNormal *LogNormal
@@ -103,6 +103,11 @@ type Losses struct {
 	ShockSigma float64
 	Seed       uint64
 	Draws      int // 0 for 10,000
+	// MostDrawn bounds how many costs are drawn for a category in one draw. Where
+	// there are more cases, the sum of that many is carried to all of them with
+	// the mean and the variance of the whole sum kept; its skew is then overstated.
+	// 0 draws every cost, of 20,000 cases at most.
+	MostDrawn int
 }
 
 // LossRange is a median and a 90 % interval.
@@ -125,7 +130,7 @@ type Driver struct {
 type LossReport struct {
 	Kinds      map[LossKind]LossRange // without scaled categories
 	Categories []LossRange            // as given
-	Tornado    []Driver               // the widest first
+	Tornado    []Driver               // the widest first; without scaled categories
 }
 
 // Loss simulates the losses of a period: in each draw lambda from its range,
@@ -142,6 +147,9 @@ func Loss(l Losses) (LossReport, error) {
 	if err := need("shock sigma", l.ShockSigma, 0); err != nil {
 		return LossReport{}, err
 	}
+	if l.MostDrawn < 0 {
+		return LossReport{}, fmt.Errorf("at most %d costs drawn: want 1 or more, or 0 for all", l.MostDrawn)
+	}
 	if len(l.Categories) == 0 {
 		return LossReport{}, errEmpty
 	}
@@ -149,10 +157,14 @@ func Loss(l Losses) (LossReport, error) {
 	work := 0.0
 	for i, c := range l.Categories {
 		var err error
-		if lambdas[i], err = c.check(); err != nil {
+		if lambdas[i], err = c.check(l.MostDrawn > 0); err != nil {
 			return LossReport{}, fmt.Errorf("category %q: %w", c.Name, err)
 		}
-		work += c.LambdaHi * float64(draws)
+		cases := c.LambdaHi
+		if l.MostDrawn > 0 {
+			cases = min(cases, float64(l.MostDrawn))
+		}
+		work += cases * float64(draws)
 	}
 	if work > 1e9 {
 		return LossReport{}, errors.New("too many cases to draw: fewer draws, or one category less at a time")
@@ -169,11 +181,8 @@ func Loss(l Losses) (LossReport, error) {
 	for d := range draws {
 		shock := math.Exp(l.ShockSigma*rng.NormFloat64() - l.ShockSigma*l.ShockSigma/2)
 		for i, c := range l.Categories {
-			n := poisson(rng, math.Exp(lambdas[i].Mu+lambdas[i].Sigma*rng.NormFloat64()))
-			for range n {
-				by[i][d] += c.draw(rng)
-			}
-			by[i][d] *= shock
+			lambda := math.Exp(lambdas[i].Mu + lambdas[i].Sigma*rng.NormFloat64())
+			by[i][d] = shock * c.sum(rng, lambda, l.MostDrawn)
 			if !c.Scaled {
 				kinds[c.Kind][d] += by[i][d]
 			}
@@ -194,8 +203,9 @@ func lossRange(v []float64) LossRange {
 	return LossRange{quantile(v, .5), Interval{quantile(v, .05), quantile(v, .95)}}
 }
 
-// check gives the distribution of the expected number of cases.
-func (c LossCategory) check() (LogNormal, error) {
+// check gives the distribution of the expected number of cases; many says that
+// not all of them are drawn.
+func (c LossCategory) check(many bool) (LogNormal, error) {
 	if c.Kind != LossDirect && c.Kind != LossIndirect && c.Kind != LossDefence {
 		return LogNormal{}, fmt.Errorf("kind %q: want direct, indirect or defence", c.Kind)
 	}
@@ -209,8 +219,11 @@ func (c LossCategory) check() (LogNormal, error) {
 	} else if err := errors.Join(need("PERT min", c.PERT.Min, 0), need("PERT max", c.PERT.Max, c.PERT.Min), above("PERT alpha", c.PERT.Alpha), above("PERT beta", c.PERT.Beta)); err != nil {
 		return LogNormal{}, err
 	}
-	if c.LambdaHi > 20_000 {
+	if c.LambdaHi > 20_000 && !many {
 		return LogNormal{}, fmt.Errorf("%g cases: split the category, at most 20,000 are drawn", c.LambdaHi)
+	}
+	if c.LambdaHi > 1e9 {
+		return LogNormal{}, fmt.Errorf("%g cases: at most a billion", c.LambdaHi)
 	}
 	return LogNormalFrom90(c.LambdaLo, c.LambdaHi)
 }
@@ -221,6 +234,30 @@ func (c LossCategory) draw(rng *rand.Rand) float64 {
 	}
 	a, b := gamma(rng, c.PERT.Alpha), gamma(rng, c.PERT.Beta)
 	return c.PERT.Min + (c.PERT.Max-c.PERT.Min)*a/(a+b)
+}
+
+// sum draws what the cases of a period cost together, lambda of them expected,
+// and at most as many costs as most says; 0 is all.
+func (c LossCategory) sum(rng *rand.Rand, lambda float64, most int) (s float64) {
+	if most == 0 || lambda <= float64(most) {
+		for range poisson(rng, lambda) {
+			s += c.draw(rng)
+		}
+		return s
+	}
+	// With so many expected, a normal of the same mean and variance is close.
+	n := math.Round(lambda + math.Sqrt(lambda)*rng.NormFloat64())
+	m := min(n, float64(most))
+	if m <= 0 {
+		return 0
+	}
+	for range int(m) {
+		s += c.draw(rng)
+	}
+	// n times the mean, and the deviation of m costs widened to that of n: it
+	// cannot fall below 0, since n >= m.
+	mean, _ := c.cost()
+	return n*mean + (s-m*mean)*math.Sqrt(n/m)
 }
 
 // cost gives the mean cost of a case and its 90 % range.
@@ -235,6 +272,9 @@ func (c LossCategory) cost() (mean float64, at Interval) {
 func (l Losses) tornado(lambdas []LogNormal) []Driver {
 	total := map[LossKind]float64{}
 	for i, c := range l.Categories {
+		if c.Scaled {
+			continue
+		}
 		m, _ := c.cost()
 		total[c.Kind] += lambdas[i].Mean() * m
 	}
@@ -243,6 +283,9 @@ func (l Losses) tornado(lambdas []LogNormal) []Driver {
 		out = append(out, Driver{name, kind, Interval{base + lo, base + hi}, cmp.Or(source, "assumption")})
 	}
 	for i, c := range l.Categories {
+		if c.Scaled {
+			continue
+		}
 		m, at := c.cost()
 		n := lambdas[i].Mean()
 		rest := total[c.Kind] - n*m

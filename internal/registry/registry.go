@@ -165,6 +165,8 @@ type Registry struct {
 	simulation  string
 	settings    map[string]string // replaced, never changed
 	decisions   map[string]map[string]Decision
+	loss        LossInputs
+	published   []Published
 }
 
 // New returns the registry of an empty journal: the version 1 of enrichment
@@ -253,6 +255,14 @@ func (r *Registry) Apply(l Line) error {
 			return err
 		}
 		r.decide(d, l)
+	case KindLoss:
+		r.applyLoss(l)
+	case KindPublished:
+		var p Published
+		if err := read(&p); err != nil {
+			return err
+		}
+		r.applyPublished(l, p)
 	case KindConfig:
 		var c Config
 		if err := read(&c); err != nil {

@@ -33,6 +33,10 @@ func TestApply(t *testing.T) {
 		line(t, KindDecision, nil, Decision{What: DecisionBreak, ID: "b1", State: "confirmed", Why: "new scanner"}),
 		{Kind: KindDecision, By: "ann", Data: json.RawMessage(`{"what":"break","id":"b1","state":"dismissed","why":"no"}`)},
 		line(t, KindDecision, nil, Decision{What: "other", ID: "b1", State: "confirmed"}),
+		line(t, KindLoss, []string{"old"}, struct{}{}),
+		line(t, KindLoss, []string{"new"}, struct{}{}),
+		line(t, KindPublished, []string{"doc"}, Published{Revision: 1, SHA256: "doc"}),
+		line(t, "decision", nil, "passed over"),
 	} {
 		if err := r.Apply(l); err != nil {
 			t.Fatal(err)
@@ -58,6 +62,15 @@ func TestApply(t *testing.T) {
 	}
 	if why, ok := r.Withdrawn(7); !ok || why != "wrong file" || r.Reenriched() != 4 || !r.Simulated() {
 		t.Error(why, ok)
+	}
+	if x := r.Loss(); x.SHA256 != "new" {
+		t.Error(x)
+	}
+	if x := r.Published(); len(x) != 1 || x[0].Revision != 1 {
+		t.Error(x)
+	}
+	if err := r.Apply(Line{Kind: KindPublished, Data: json.RawMessage(`{`)}); err == nil {
+		t.Error("a damaged revision applied")
 	}
 	if err := r.Apply(Line{Kind: KindFeed, Data: json.RawMessage(`{`)}); err == nil {
 		t.Error("damaged data applied")

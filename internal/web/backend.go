@@ -43,6 +43,8 @@ var (
 // [query.ErrNotFound]. Methods are safe for concurrent use.
 type Backend interface {
 	Publisher
+	LossBackend
+	PublishedBackend
 
 	// Status tells about the instance; DataFrom and DataTo are the days that
 	// the scope has events on.

@@ -43,6 +43,8 @@ func csvRow(dst []byte, cells ...any) []byte {
 			}
 		case figure.Ratio:
 			dst = append(dst, c.String()...)
+		case float64:
+			dst = strconv.AppendFloat(dst, c, 'f', -1, 64)
 		case event.Day:
 			dst = csvText(dst, c.String())
 		case time.Time:

@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,6 +43,7 @@ type fake struct {
 	health     error
 	breakAfter int // events after which an export breaks off; 0 never
 	fail       error
+	mark       string // in what is written by hand on the pages of loss and revisions
 
 	mu       sync.Mutex
 	ingested []web.IngestRequest
@@ -183,6 +185,37 @@ func (f *fake) Figure(ctx context.Context, s policy.Scope, id string, p figure.P
 		return figure.Figure{}, query.ErrNotFound
 	}
 	return figure.Evaluate(ctx, counter{f}, s, def, p)
+}
+
+// Statement gives the statement that figure's own test has, with what is the
+// fake's own in the places that feeds can write to.
+func (f *fake) Statement(_ context.Context, s policy.Scope, _ figure.Params) (figure.Statement, error) {
+	var x figure.Statement
+	if !s.All() {
+		return x, query.ErrNotFound
+	}
+	b, err := os.ReadFile("../figure/testdata/statement.json")
+	if err != nil {
+		return x, err
+	}
+	if err := json.Unmarshal(b, &x); err != nil {
+		return x, err
+	}
+	for i := range x.Records {
+		r := &x.Records[i]
+		for _, feed := range f.feeds {
+			r.Panel.Witnesses = append(r.Panel.Witnesses, feed.Name)
+			r.Coverage.Gained = append(r.Coverage.Gained, feed.Name)
+			r.Coverage.Breaks = append(r.Coverage.Breaks, "suspected: "+feed.Name)
+		}
+		for j := range r.Breakdown {
+			if rows := r.Breakdown[j].Rows; len(f.orgs) > 0 && len(rows) > 0 {
+				rows[0].Key, rows[0].Note = f.orgs[0].Name, f.orgs[0].Name
+			}
+		}
+	}
+	x.Sentences[0].Truth = []figure.Truth{{ID: "hosts-infected", Text: "infected hosts at home, mean of the days", Value: 1234.5}}
+	return x, nil
 }
 
 func (f *fake) Labels(_ context.Context, s policy.Scope, by query.Dim, keys []string) (map[string]string, error) {

@@ -17,7 +17,7 @@ const evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{.}}\u20
 // hostile is a backend with evil in every field that outsiders write.
 func hostile() *fake {
 	day := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	f := &fake{raw: map[string][]byte{}, asNames: map[string]string{"64500": evil}}
+	f := &fake{mark: evil, raw: map[string][]byte{}, asNames: map[string]string{"64500": evil}}
 	f.status = web.Status{Version: evil, Home: "XS", HomeName: evil, HasData: true, DataFrom: event.DayFrom(day), DataTo: event.DayFrom(day), Now: day, Go: evil}
 	end := event.End{IP: netip.MustParseAddr("192.0.2.1"), Port: 80, ASN: 64500, CC: evil, Region: evil, City: evil, FQDN: evil, ReverseDNS: evil, URL: "http://" + evil, Account: evil, Network: evil}
 	for i, k := range []event.SubjectKind{event.SubjectAddress, event.SubjectNetwork, event.SubjectName, event.SubjectURL, event.SubjectAccount, event.SubjectOrganisation} {

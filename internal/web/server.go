@@ -439,9 +439,11 @@ var nav = []link{
 	{"/", "Figures"},
 	{"/rates", "Rates"},
 	{"/released", "Released"},
+	{"/published", "Published"},
 	{"/episodes", "Episodes"},
 	{"/coverage", "Coverage"},
 	{"/events", "Events"},
+	{"/loss", "Loss"},
 	{"/deliveries", "Deliveries"},
 	{"/quarantine", "Quarantine"},
 	{"/feeds", "Feeds"},
@@ -450,15 +452,15 @@ var nav = []link{
 	{"/about", "About"},
 }
 
-// national are pages for those who see all.
-var national = map[string]bool{"/statement": true}
+// teamOnly are the pages that only those who see everything are led to.
+var teamOnly = map[string]bool{"/statement": true, "/published": true, "/loss": true}
 
 // render writes a page. What would be invisible or would move text is written
 // out in the page as a whole, so no template can forget it.
 func (s *Server) render(c *call, status int, name, title string, content any, alt ...string) error {
 	v := view{Title: title, Status: c.status, CSS: s.css, Content: content}
 	for _, l := range nav {
-		if national[l.Href] && !c.scope.All() {
+		if teamOnly[l.Href] && !c.scope.All() {
 			continue
 		}
 		here := c.r.URL.Path == l.Href || l.Href != "/" && strings.HasPrefix(c.r.URL.Path, l.Href+"/") || l.Href == "/" && strings.HasPrefix(c.r.URL.Path, "/figures/") ||

@@ -167,6 +167,7 @@ var routes = []string{
 	"/episodes", "/episodes?class=infection&state=open&started=1&q=a&asn=64500", "/episodes?page=2",
 	"/events", "/events?class=infection&q=a&asn=64500&organisation=(unknown)", "/events?delivery=d1", "/events?page=2", "/events?limit=1",
 	"/events/d1/1", "/events/d1/2", "/events/d1/3", "/events/d1/4", "/events/d1/5", "/events/d1/6", "/events/d9/1", "/events/x/y",
+	"/loss", "/loss?from=2026-11-01&to=2026-11-20", "/published", "/published/1", "/published/2", "/published/2?against=2", "/published/9", "/published/x", "/api/v1/published", "/api/v1/published/2",
 	"/deliveries", "/deliveries?feed=shadowserver&state=loaded", "/deliveries/d1", "/deliveries/d77", "/quarantine", "/quarantine?delivery=d1",
 	"/rates", "/rates?figure=attack-attempts&by=asn", "/rates?figure=c2-abroad", "/rates?by=sector", "/released", "/released?month=2026-10", "/released?month=2026-10&revision=1", "/released?month=1999-01",
 	"/feeds", "/organisations", "/formats", "/about", "/healthz", "/metrics", "/nope", "/static/nope", "/events?from=x", "/events?what=1",
@@ -319,6 +320,7 @@ func TestScopes(t *testing.T) {
 	for i := range f.feeds {
 		f.feeds[i].Name = marker
 	}
+	f.mark = marker
 	f.tokens = []web.Token{{ID: marker, Name: marker}}
 	s := serverOf(t, f, web.Config{})
 	targets := append([]string{}, routes...)
@@ -390,9 +392,13 @@ func TestCSV(t *testing.T) {
 		f.bad[0].Raw, f.bad[0].Reason = cell, cell
 		f.feeds = f.feeds[:1]
 		f.feeds[0].Name = cell
+		f.mark = cell
 		s := serverOf(t, f, web.Config{})
 		found := 0
-		for _, target := range []string{"/", "/episodes", "/events", "/organisations", "/deliveries", "/quarantine", "/feeds", "/formats", "/figures/infected-addresses", "/figures/infected-addresses?by=family", "/rates", "/released", "/released?month=2026-10"} {
+		for _, target := range []string{
+			"/", "/loss", "/published", "/published/2", "/episodes", "/events", "/organisations", "/deliveries", "/quarantine", "/feeds", "/formats", "/figures/infected-addresses", "/figures/infected-addresses?by=family",
+			"/rates", "/released", "/released?month=2026-10", "/statement", "/records/infected-addresses-home", "/records/attack-attempts-seen",
+		} {
 			w := get(s, "admin", target, "Accept", "text/csv")
 			if w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/csv") {
 				t.Fatalf("%s: %d %s", target, w.Code, w.Body)
