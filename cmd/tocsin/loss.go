@@ -87,7 +87,11 @@ func printLoss(p query.Period, r *loss.Report) error {
 	fmt.Println()
 	rows = [][]string{{"CATEGORY", "KIND", "MEDIAN", "90 % INTERVAL", "COSTLY CASES", "MARK"}}
 	for _, c := range r.Categories {
-		rows = append(rows, append(append([]string{c.Name, string(c.Kind)}, cells(c.Amount, c.Why)...), money(c.CasesLo)+" to "+money(c.CasesHi), mark(c.Assumption, c.Scaled)))
+		cases := "-"
+		if c.Amount != nil {
+			cases = money(c.CasesLo) + " to " + money(c.CasesHi)
+		}
+		rows = append(rows, append(append([]string{c.Name, string(c.Kind)}, cells(c.Amount, c.Why)...), cases, mark(c.Assumption, c.Scaled)))
 	}
 	if err := table(rows...); err != nil {
 		return err

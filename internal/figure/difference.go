@@ -70,7 +70,8 @@ func Differences(before, after []byte) (list []Difference, rest bool, err error)
 				keys[k] = true
 			}
 		}
-		for _, k := range slices.Sorted(maps.Keys(keys)) {
+		delete(keys, "value") // which stands first
+		for _, k := range append([]string{"value"}, slices.Sorted(maps.Keys(keys))...) {
 			x, y := text(a, k), text(b, k)
 			if x == y {
 				continue

@@ -341,9 +341,9 @@ func inputs(c *Category, values func(string) Value) (out []Input) {
 		case !v.OK:
 			text = "no number: " + v.Why
 		case v.Lo == v.Hi:
-			text = plain(v.Lo)
+			text = hundredths(v.Lo)
 		default:
-			text = plain(v.Lo) + " to " + plain(v.Hi)
+			text = hundredths(v.Lo) + " to " + hundredths(v.Hi)
 		}
 		out = append(out, Input{Category: c.Name, What: "figure " + c.From, Value: text, Source: "this instance", figure: true})
 		what = "share of " + c.From + " that costs something"
@@ -360,6 +360,9 @@ func inputs(c *Category, values func(string) Value) (out []Input) {
 	add("cost of a case", cost, c.Cost.Origin)
 	return out
 }
+
+// hundredths writes a figure as its own page does, at most.
+func hundredths(x float64) string { return plain(math.Round(x*100) / 100) }
 
 // headline says why there is no single number.
 func (r *Report) headline() {
@@ -386,9 +389,9 @@ func (r *Report) tell(l estimate.Losses, parts []part) {
 	say("Each amount is the median of %d simulated periods with the 90 %% interval around it, to three digits. It holds if the inputs hold: an interval says nothing of categories that nobody listed, nor of inputs that are wrong.", r.Draws)
 	say("In each simulated period the expected number of cases is drawn from its range, the number of cases from a Poisson distribution around it, and a cost for each case. Ranges given by two ends are log-normal with nine of ten values between them.")
 	if s := r.ShockSigma; s > 0 {
-		say("A common factor multiplies all categories of a simulated period: log-normal with mean 1 and sigma %s, between %.2f and %.2f in nine of ten. What makes one kind of case dear often makes the others dear too. Its size is an assumption.", plain(s), math.Exp(-s*s/2-z90*s), math.Exp(-s*s/2+z90*s))
+		say("A common shock factor multiplies all categories of a simulated period: log-normal with mean 1 and sigma %s, between %.2f and %.2f in nine of ten. What makes one kind of case dear often makes the others dear too. Its size is an assumption.", plain(s), math.Exp(-s*s/2-z90*s), math.Exp(-s*s/2+z90*s))
 	} else {
-		say("There is no common factor: categories vary independently of each other, which makes the interval of a kind narrower than it is where bad years are bad for all.")
+		say("There is no common shock factor: categories vary independently of each other, which makes the interval of a kind narrower than it is where bad years are bad for all.")
 	}
 	if slices.ContainsFunc(r.Categories, func(c Row) bool { return c.Scaled }) {
 		say("Categories marked scaled rest on studies of other countries. They are shown by themselves, and are in no sum and no driver: a share of the product says little about a share of the losses.")
@@ -398,6 +401,9 @@ func (r *Report) tell(l estimate.Losses, parts []part) {
 	}
 	if slices.ContainsFunc(parts, func(p part) bool { return p.figure != "" }) {
 		say("A figure counts infections, sites, services or attempts, not losses: the share of them that costs something is an input of its own. Where the figure is a complete count its own range is a point; what no feed saw is not in it.")
+	}
+	if slices.ContainsFunc(r.Categories, func(c Row) bool { return c.Amount != nil && c.Amount.Median == 0 && c.CasesHi > 0 }) {
+		say("Where fewer than one case is expected in the period, most simulated periods have none, and the median is 0, or even the upper end. That is a rare loss and not no loss: look at a longer period, or at the drivers, which show what is expected.")
 	}
 	if slices.ContainsFunc(parts, func(p part) bool { return p.loss.LambdaHi > float64(l.MostDrawn) }) {
 		say("Where more than %d cases are expected, the costs of that many are drawn and carried to all with mean and variance kept.", l.MostDrawn)
