@@ -70,7 +70,6 @@ type ledger struct {
 type census[K comparable] struct {
 	days     int // host-days
 	byAS     map[uint32]int
-	ever     int
 	all      controls // of all networks
 	watched  controls // of those that the sensors watch
 	everSeen map[K]control

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +58,7 @@ func chronicle(c *Country) (days []dayState) {
 		s := dayState{day: day}
 		for _, x := range w.infections {
 			l := x.host.line
-			b := botState{fmt.Sprint(x.host.id), string(l.a.append(nil)), org(l.net.place), l.net.asn, families[x.fam].name, x.begun, nil}
+			b := botState{strconv.FormatUint(x.host.id, 10), string(l.a.append(nil)), org(l.net.place), l.net.asn, families[x.fam].name, x.begun, nil}
 			for _, by := range x.by {
 				if by != nil {
 					b.by = append(b.by, write(by))
@@ -447,13 +448,13 @@ func TestHosts(t *testing.T) {
 				if p, err := addr6(l.net.v6, 0).Prefix(l.net.v6net); err != nil || !p.Contains(a) {
 					t.Fatalf("%s is not of %s", a, p)
 				}
-			} else if !l.net.prefix.Contains(addr4(uint32(l.a.lo))) { //nolint:gosec // an IPv4 address
+			} else if !l.net.prefix.Contains(addr4(uint32(l.a.lo))) {
 				t.Fatalf("%v is not of %s", l.a, l.net.prefix)
 			}
 			if hosts[l.a] == nil {
 				hosts[l.a] = set{}
 			}
-			hosts[l.a][fmt.Sprint(h.id)] = true
+			hosts[l.a][strconv.FormatUint(h.id, 10)] = true
 			if n := len(hosts[l.a]); n > behind[l.net.name] {
 				behind[l.net.name] = n
 			}
@@ -578,4 +579,37 @@ func share(c *Country, sets ...set) float64 {
 		}
 	}
 	return float64(unseen) / float64(len(hacked))
+}
+
+func TestEstimandsJSON(t *testing.T) {
+	t.Parallel()
+	c := small(t, 26, "")
+	var alone, within bytes.Buffer
+	if err := c.WriteEstimands(&alone); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Truth().WriteJSON(&within); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []*bytes.Buffer{&alone, &within} {
+		var doc struct {
+			Simulated bool
+			Estimands []struct {
+				From, To  string
+				Estimands []Estimand
+			}
+		}
+		if err := json.Unmarshal(b.Bytes(), &doc); err != nil {
+			t.Fatal(err)
+		}
+		if !doc.Simulated || len(doc.Estimands) != 2 {
+			t.Fatalf("%+v", doc)
+		}
+		for i, from := range []Day{c.To() - 27, c.From()} {
+			p := doc.Estimands[i]
+			if p.From != from.String() || p.To != c.To().String() || unlike(flat(p.Estimands), flat(c.Estimands(from, c.To()))) != nil {
+				t.Errorf("%s to %s: %+v", p.From, p.To, p.Estimands)
+			}
+		}
+	}
 }

@@ -34,6 +34,6 @@ const (
 	swappedAS2      = 64514
 	faultyPermille  = 550 // how far into the time DropRow and DayOff strike
 	dropRowReport   = "scan_rdp"
-	dayOffReport    = "event4_sinkhole_http"
+	dayOffReport    = "scan_telnet" // which no other feed could stand in for
 	secondsOfOneDay = 86400
 )

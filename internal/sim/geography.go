@@ -41,8 +41,8 @@ var owners = []owner{
 	{"bracken-college", "Bracken College", "education", "Bracken", 0, "norlink", 26, false, false, 4, 3, 1},
 	{"stackyard", "Stackyard Hosting", "hosting", "Calder", 64524, "", 21, true, false, 1, 90, 0},
 	{"boxhost", "Boxhost", "hosting", "Eastmark", 64525, "", 21, true, false, 1, 70, 0},
-	{"greyrack", "Greyrack Colocation", "hosting", "Greywater", 64526, "", 21, false, false, 1, 50, 0},
-	{"pixelbarn", "Pixelbarn Web", "hosting", "Amber Coast", 64527, "", 22, false, false, 0, 40, 0},
+	{"greyrack", "Greyrack Colocation", "hosting", "Greywater", 64526, "", 21, true, false, 1, 50, 0},
+	{"pixelbarn", "Pixelbarn Web", "hosting", "Amber Coast", 64527, "", 22, true, false, 0, 40, 0},
 	{"gov-network", "Government Network Agency", "government", "Calder", 64528, "", 21, true, false, 4, 8, 2},
 	{"ministry-finance", "Ministry of Finance", "government", "Calder", 0, "gov-network", 24, false, false, 3, 3, 2},
 	{"ministry-health", "Ministry of Health", "government", "Calder", 0, "gov-network", 24, false, false, 3, 3, 2},
@@ -185,7 +185,7 @@ func newGeography() *geography {
 	}
 	for i := range g.networks {
 		n := &g.networks[i]
-		n.id, n.registered = uint8(i), n.cc //nolint:gosec // some dozens
+		n.id, n.registered = uint8(i), n.cc
 		if cc, ok := registeredElsewhere[n.name]; ok {
 			n.registered = uint8(slices.Index(g.countries, cc)) //nolint:gosec // some dozens
 		}
@@ -196,7 +196,7 @@ func newGeography() *geography {
 
 // registeredElsewhere are the networks whose prefixes are registered in another
 // country than the one that their addresses lie in.
-var registeredElsewhere = map[string]string{"Boxhost": "QM", "Belmark Net 2": Home, "Estrell Net 1": "QN"}
+var registeredElsewhere = map[string]string{"Greyrack Colocation": "QM", "Kestovia Net 2": Home, "Estrell Net 1": "QN"}
 
 // ownerNetwork returns the network of the owner with that id.
 func (g *geography) ownerNetwork(id string) *network {

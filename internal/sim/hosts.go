@@ -142,7 +142,7 @@ func (p *population) acquire(d dice, n *network, id uint64, day Day) *host {
 	l := p.lines[id>>8]
 	if l == nil {
 		l = &line{id: id >> 8, net: n, day: day}
-		number := int(id >> 8 & 0xffffffff) //nolint:gosec // 32 bits
+		number := int(id >> 8 & 0xffffffff)
 		six := id>>40&1 == 1
 		switch {
 		case number >= n.lines.static:
@@ -150,14 +150,14 @@ func (p *population) acquire(d dice, n *network, id uint64, day Day) *host {
 			l.left = 1 + d.n(n.lines.leases[k].days)
 			l.a = p.free(d, n, six)
 		case six:
-			l.static, l.a = true, address{n.v6 | uint64(number+1), 0} //nolint:gosec // positive
+			l.static, l.a = true, address{n.v6 | uint64(number+1), 0}
 		default:
 			l.static, l.a = true, address{0, uint64(n.base) + 1 + uint64(n.lines.pool+number)} //nolint:gosec // positive
 		}
 		p.lines[l.id] = l
 	}
 	l.hosts++
-	h = &host{id: id, line: l, active: 400 + int(mix(id^p.seed)%601)} //nolint:gosec // small
+	h = &host{id: id, line: l, active: 400 + int(mix(id^p.seed)%601)}
 	p.hosts[id] = h
 	return h
 }

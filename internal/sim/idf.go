@@ -140,7 +140,7 @@ func (m *maker) appendIDF(b []byte, rep int, r *row, d dice, broken int) []byte 
 	o.b = append(o.b, '"')
 	switch {
 	case broken == 2:
-		o.b = append(o.b, badTimes[d.n(len(badTimes))]...)
+		o.b = append(o.b, badTimes[1+d.n(len(badTimes)-1)]...) // without any, the time of observation holds
 	case r.x>>32%20 == 0: // the partner's local time
 		o.b = time.Unix(r.t, 0).In(time.FixedZone("", 7200)).AppendFormat(o.b, "2006-01-02T15:04:05-07:00")
 	default:

@@ -77,7 +77,7 @@ func (m *maker) observeInfections(d dice, now func() int64, season int) {
 			return d.hit(permille * season / 100 * x.host.active / 1000 * w.geo.reaches(feed, l.net) / 1000)
 		}
 		if sensors && watched(l.net) {
-			m.observeControl(d, x, bot, there)
+			m.observeControl(x, bot, there)
 		}
 		if m.at < f.from {
 			continue
@@ -127,7 +127,7 @@ func (m *maker) observeInfections(d dice, now func() int64, season int) {
 
 // observeControl fills the report of the border sensors: a bot with each of its
 // controllers.
-func (m *maker) observeControl(d dice, x *infection, bot func() row, there func(feed, permille int) bool) {
+func (m *maker) observeControl(x *infection, bot func() row, there func(feed, permille int) bool) {
 	for _, c := range x.by {
 		if c == nil || !there(feedBorder, 800) {
 			continue

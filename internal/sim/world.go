@@ -74,11 +74,11 @@ const (
 
 // families are made up. Their names are what a reader must find.
 var families = [familyCount]family{
-	ambergris:  {"ambergris", "Ambergris", "ambergris-loader", "amber-cdn.example", 80, seesHTTP | seesNorth, 80, 50, 45, 50, []point{{0, 2600}, {1000, 1100}}, 0},
+	ambergris:  {"ambergris", "Ambergris", "ambergris-loader", "amber-cdn.example", 80, seesHTTP | seesNorth, 80, 50, 45, 50, []point{{0, 2600}, {1000, 800}}, 0},
 	brackish:   {"brackish", "Brackish", "brackish-p2p", "brine-gate.example", 443, seesSinkhole | seesHTTP, 0, 100, 60, 45, []point{{0, 2600}, {takedown, 2600}, {takedown + 1, 0}, {1000, 0}}, takedown},
 	copperbot:  {"copperbot", "CopperBot", "copperbot", "patina.example", 8080, seesSinkhole | seesHTTP | seesNorth, 60, 60, 25, 70, []point{{0, 1500}, {500, 2400}, {1000, 2800}}, 0},
 	duskloader: {"duskloader", "DuskLoader", "dusk;loader", "dusk-update.example", 80, seesHTTP, 100, 0, 30, 30, []point{{0, 900}, {1000, 900}}, 0},
-	emberworm:  {"emberworm", "EmberWorm", "emberworm;iot", "ember-ring.example", 23, seesSinkhole | seesHTTP | seesPartner, 300, 400, 0, 40, []point{{0, 0}, {newFamily, 0}, {newFamily + 80, 6000}, {newFamily + 150, 3500}, {1000, 2500}}, newFamily},
+	emberworm:  {"emberworm", "EmberWorm", "emberworm;iot", "ember-ring.example", 23, seesSinkhole | seesHTTP | seesPartner, 300, 400, 0, 40, []point{{0, 0}, {newFamily, 0}, {newFamily + 80, 6000}, {newFamily + 150, 3500}, {1000, 1500}}, newFamily},
 	foxtail:    {"foxtail", "Foxtail", "foxtail-stealer", "foxtail-panel.example", 443, seesSinkhole | seesPartner, 0, 50, 25, 60, []point{{0, 1500}, {250, 900}, {600, 2200}, {1000, 1400}}, 0},
 	glimmer:    {"glimmer", "Glimmer", "glimmer-android", "glimmer-api.example", 80, seesHTTP | seesNorth, 350, 600, 30, 40, []point{{0, 1000}, {1000, 1600}}, 0},
 	hollow:     {"hollow", "Hollow", "hollow", "hollow-irc.example", 6667, seesSinkhole, 0, 0, 45, 4, []point{{0, 80}, {1000, 80}}, 0},
@@ -143,6 +143,7 @@ var (
 	// hackArrivals how many are hacked in 1000 days.
 	hackHazard   = [hackKinds]int{80, 150, 200, 350, 500}
 	hackArrivals = [hackKinds]int{1500, 1200, 300, 2300, 1600}
+	hackTrend    = []point{{0, 85}, {1000, 115}} // percent of that
 
 	monthPercent   = [12]int{105, 102, 100, 98, 97, 95, 85, 80, 98, 108, 112, 106}
 	weekdayPercent = [7]int{86, 104, 104, 102, 101, 98, 88} // from Sunday on
@@ -238,7 +239,7 @@ func newWorld(geo *geography, seed uint64, scale int, first Day) *world {
 		}
 	}
 	for how := range hackKinds {
-		for range d.times(hackArrivals[how] * scale / hackHazard[how]) {
+		for range d.times(hackArrivals[how] * hackTrend[0].value / 100 * scale / hackHazard[how]) {
 			w.hack(d, how)
 		}
 	}
@@ -320,7 +321,7 @@ func (w *world) step(seed uint64, day Day, at, before int) {
 	}
 	w.hacks = still
 	for how := range hackKinds {
-		for range w.rate(d, hackArrivals[how]) {
+		for range w.rate(d, hackArrivals[how]*along(hackTrend, at)/100) {
 			w.hack(d, how)
 		}
 	}
