@@ -107,7 +107,7 @@ func (f *fake) publishEvil() {
 	f.publish()
 	for i := range f.released {
 		r := &f.released[i]
-		r.Reason, r.Method = evil, []string{evil}
+		r.Reason, r.Note, r.Method = evil, evil, []string{evil}
 		t := &r.Tables[0]
 		t.Title, t.Unit, t.Figure, t.Caveats, t.Headline, t.By = evil, evil, evil, []string{evil}, evil, evil
 		t.Rows[0].Key = evil
