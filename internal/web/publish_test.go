@@ -170,7 +170,7 @@ func TestRatesPage(t *testing.T) {
 	if w := get(s, "analyst", at+"&format=csv"); !strings.Contains(w.Body.String(), `"no users known"`) || !strings.Contains(w.Body.String(), `"Statistics Simuland 2026-06-30"`) {
 		t.Errorf("CSV: %s", w.Body)
 	}
-	if w := get(s, "analyst", at+"&by=asn&format=json"); !strings.Contains(w.Body.String(), `"no users: the source says 0"`) && !strings.Contains(w.Body.String(), `"key":"64512"`) {
+	if w := get(s, "analyst", at+"&by=asn&format=json"); !strings.Contains(w.Body.String(), `"no users: the source says less than one"`) && !strings.Contains(w.Body.String(), `"key":"64512"`) {
 		t.Errorf("JSON: %s", w.Body)
 	}
 }
