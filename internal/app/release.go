@@ -14,6 +14,7 @@ import (
 	"tocsin/internal/policy"
 	"tocsin/internal/query"
 	"tocsin/internal/registry"
+	"tocsin/internal/store"
 	"tocsin/internal/web"
 )
 
@@ -49,6 +50,14 @@ func (a *App) Release(ctx context.Context, s policy.Scope, month, revise string)
 	r := figure.Release{
 		Month: month, Revision: revision, Reason: revise, Home: home, Simulated: a.reg.Simulated(), Journal: a.arch.Last(),
 		Period: period, Tables: []figure.ReleasedTable{}, Method: figure.ReleaseMethod,
+	}
+	if err := a.read(ctx, func(st *store.Store) error {
+		if b, ok := st.Bounds(); ok {
+			r.Note = figure.ReleaseNote(period, b)
+		}
+		return nil
+	}); err != nil {
+		return web.Released{}, err
 	}
 	empty := true
 	for _, x := range figure.ReleaseTables {

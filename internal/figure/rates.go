@@ -20,7 +20,7 @@ const RatePer = 100_000
 type Users struct {
 	By      map[string]float64 // by the key of the breakdown
 	Samples map[string]float64 // that these were estimated from, where that is known
-	Country float64            // of the home country; 0 if not known
+	Country float64            // of the home country; less than 1 if not known
 	Year    int                // of Country's data
 	Sources []UsersSource
 }
@@ -190,14 +190,14 @@ func (t *RateTable) rows(f *Figure, u Users) error {
 			r.Why = fmt.Sprintf("the %s is not known", t.By)
 		case !known:
 			r.Why = "no users known"
-		case n <= 0:
-			r.Why = "no users: the source says 0"
+		case n < 1:
+			r.Why = "no users: the source says less than one"
 		default:
 			var err error
 			if r.Users = new(Decimal(n)); u.Samples[k] > 0 {
 				r.Samples = new(Decimal(u.Samples[k]))
 			}
-			if r.Rate, r.Interval, err = rate(f.Headline, r.Value, n); err != nil {
+			if r.Rate, r.Interval, err = rate(f.Headline, r.Value, n, u.Samples[k]); err != nil {
 				return fmt.Errorf("rate of %s %q: %w", t.By, k, err)
 			}
 		}
@@ -214,11 +214,19 @@ func rounded(n Number) int64 {
 	return (2*n.Sum + n.Days) / (2 * n.Days)
 }
 
-// rate gives a value per 100,000 users with the interval of its kind.
-func rate(h Headline, value Number, users float64) (*Decimal, *Range, error) {
+// rate gives a value per 100,000 users with the interval of its kind; samples
+// is 0 where nobody knows what the users were estimated from.
+func rate(h Headline, value Number, users, samples float64) (*Decimal, *Range, error) {
 	k := rounded(value)
 	raw := new(Decimal(value.Float() / users * RatePer))
-	if h == Events || float64(k) > users || users < 1 {
+	if samples >= 1 && k > 0 {
+		s, err := estimate.SampledRate(int(k), users, samples)
+		if err != nil {
+			return nil, nil, err
+		}
+		return raw, per(s.CI), nil
+	}
+	if h == Events || float64(k) > users {
 		p, err := estimate.PoissonRate(int(k), users)
 		if err != nil {
 			return nil, nil, err
@@ -276,7 +284,7 @@ func (t *RateTable) shrink() error {
 func (t *RateTable) country(f, home *Figure, u Users) error {
 	c := CountryRate{Of: "all rows with users", Value: Number{Days: f.Value.Days}}
 	users := 0.0
-	if u.Country > 0 && home != nil {
+	if u.Country >= 1 && home != nil {
 		c.Of, c.Year, users = "the home country", u.Year, u.Country
 		if home.Value != nil {
 			c.Value = *home.Value
@@ -289,10 +297,10 @@ func (t *RateTable) country(f, home *Figure, u Users) error {
 			}
 		}
 	}
-	if users > 0 {
+	if users >= 1 {
 		var err error
 		c.Users = new(Decimal(users))
-		if c.Rate, c.Interval, err = rate(f.Headline, c.Value, users); err != nil {
+		if c.Rate, c.Interval, err = rate(f.Headline, c.Value, users, 0); err != nil {
 			return fmt.Errorf("rate of the country: %w", err)
 		}
 	}
@@ -313,6 +321,7 @@ func (t *RateTable) say(unit string) {
 			" taken as a share of the users, at 95 % (Wilson 1927); Poisson (Garwood 1936) where it exceeds them. It says how far chance alone would move a place of that size, and nothing of what feeds do not see.")
 	}
 	t.Methods = append(t.Methods,
+		"Where it is known from how many samples the users of a place were estimated, the interval is that of the logarithm of the rate, with variance 1/count + 1/samples (delta method): the error of the users is in it.",
 		"Shrunk rate: drawn towards the common rate of the rows, the more the fewer users there are (gamma-Poisson empirical Bayes, Marshall 1991), so that small places do not top the list by chance; rows are sorted by it. Where the rows differ by no more than chance, all are equal.",
 		"Funnel: between these limits a place's rate lies, in 95 and 99.8 of 100 cases, that has the common rate (exact Poisson, Spiegelhalter 2005).")
 	if t.Country.Year > 0 {
@@ -325,5 +334,5 @@ func (t *RateTable) say(unit string) {
 	} else {
 		t.Caveats = append(t.Caveats, "Only networks in which something was seen are listed and compared: the common rate is theirs, not that of all networks.")
 	}
-	t.Caveats = append(t.Caveats, "The numbers of users are estimates of their own, of another date than the period; their error is in no interval here.")
+	t.Caveats = append(t.Caveats, "The numbers of users are estimates of their own, of another date than the period; their error is in the interval where their samples are known, and nowhere else.")
 }

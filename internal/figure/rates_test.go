@@ -47,11 +47,12 @@ func near(got *figure.Decimal, want float64) bool {
 }
 
 // TestRates checks a table worked out by hand: 20 of 10,000 users are 200 of
-// 100,000, Wilson's interval for 20 of 10,000 is 129.5 to 308.7.
+// 100,000, Wilson's interval for 20 of 10,000 is 129.5 to 308.7; 20 counted and
+// 40 samples give 200 times or by exp(1.96 sqrt(1/20+1/40)), 116.9 to 342.1.
 func TestRates(t *testing.T) {
-	f := evaluated(t, placed(event.ClassInfection, map[string]int{"big": 20, "small": 3, "": 2, "stray": 1}), "infected-addresses", query.DimRegion)
+	f := evaluated(t, placed(event.ClassInfection, map[string]int{"big": 20, "sampled": 20, "small": 3, "": 2, "stray": 1}), "infected-addresses", query.DimRegion)
 	users := figure.Users{
-		By: map[string]float64{"big": 10_000, "small": 500, "quiet": 4_000, "empty": 0}, Samples: map[string]float64{"big": 40},
+		By: map[string]float64{"big": 10_000, "sampled": 10_000, "small": 500, "quiet": 4_000, "empty": 0}, Samples: map[string]float64{"sampled": 40},
 		Country: 20_000, Year: 2024, Sources: []figure.UsersSource{{Name: "office", Date: "2026-01-02"}},
 	}
 	got, err := figure.Rates(&f, &f, users)
@@ -64,12 +65,15 @@ func TestRates(t *testing.T) {
 		keys = append(keys, r.Key)
 		rows[r.Key] = r
 	}
-	if want := []string{"small", "big", "quiet", "", "empty", "stray"}; !slices.Equal(keys, want) {
+	if want := []string{"small", "big", "sampled", "quiet", "", "empty", "stray"}; !slices.Equal(keys, want) {
 		t.Errorf("rows %q, want %q: by shrunk rate, those without one last", keys, want)
 	}
 	big, small, quiet := rows["big"], rows["small"], rows["quiet"]
-	if big.Count != 20 || !near(big.Rate, 200) || math.Abs(float64(big.Interval[0])-129.5) > .1 || math.Abs(float64(big.Interval[1])-308.7) > .1 || !near(big.Samples, 40) {
+	if big.Count != 20 || !near(big.Rate, 200) || math.Abs(float64(big.Interval[0])-129.5) > .1 || math.Abs(float64(big.Interval[1])-308.7) > .1 {
 		t.Errorf("big: %+v, rate %v in %v", big, *big.Rate, *big.Interval)
+	}
+	if r := rows["sampled"]; !near(r.Rate, 200) || math.Abs(float64(r.Interval[0])-116.9) > .1 || math.Abs(float64(r.Interval[1])-342.1) > .1 || !near(r.Samples, 40) {
+		t.Errorf("sampled: %+v, %v in %v", r, *r.Rate, *r.Interval)
 	}
 	if !near(small.Rate, 600) || *small.Shrunk >= *small.Rate || *small.Shrunk <= *big.Shrunk || small.Credible[0] > *small.Shrunk {
 		t.Errorf("small: rate %v, shrunk %v in %v", *small.Rate, *small.Shrunk, *small.Credible)
@@ -82,7 +86,7 @@ func TestRates(t *testing.T) {
 			t.Errorf("%q: %+v, want %q", key, r, why)
 		}
 	}
-	if c := got.Country; c.Year != 2024 || !near(c.Rate, 130) || !near(c.Users, 20_000) || c.Interval == nil {
+	if c := got.Country; c.Year != 2024 || !near(c.Rate, 230) || !near(c.Users, 20_000) || c.Interval == nil {
 		t.Errorf("country %+v", c)
 	}
 	if got.Unit != "addresses per 100,000 users" || len(got.Sources) != 1 || !strings.Contains(strings.Join(got.Methods, " "), "A stock is no Poisson count") || !strings.Contains(strings.Join(got.Methods, " "), "mean daily number") {
@@ -130,13 +134,17 @@ func TestRatesWithout(t *testing.T) {
 // the same bytes.
 func TestRatesHold(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		in, users := map[string]int{}, map[string]float64{}
+		in, users, samples := map[string]int{}, map[string]float64{}, map[string]float64{}
 		for _, k := range []string{"", "a", "b", "c", "d"} {
 			if n := rapid.IntRange(0, 12).Draw(t, "assets"); n > 0 {
 				in[k] = n
 			}
-			if n := rapid.Float64Range(0, 300).Draw(t, "users"); n > 100 || n < 20 {
+			n := rapid.SampledFrom([]float64{0, 5e-324, 1e-9, 1, 1e3, 1e7, 1e11}).Draw(t, "scale") * rapid.Float64Range(.5, 3).Draw(t, "users")
+			if rapid.Bool().Draw(t, "known") {
 				users[k] = n
+			}
+			if m := rapid.SampledFrom([]float64{0, 1e-9, 1, 1e11}).Draw(t, "samples"); m > 0 {
+				samples[k] = m
 			}
 		}
 		d, _ := figure.Lookup("infected-addresses")
@@ -144,7 +152,12 @@ func TestRatesHold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := figure.Rates(&f, nil, figure.Users{By: users})
+		if !f.NoData {
+			for i := range f.Breakdown.Rows {
+				f.Breakdown.Rows[i].Value.Sum *= rapid.SampledFrom([]int64{1, 1, 1_000, 1_000_000_000}).Draw(t, "times")
+			}
+		}
+		got, err := figure.Rates(&f, nil, figure.Users{By: users, Samples: samples})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,14 +165,14 @@ func TestRatesHold(t *testing.T) {
 			if (r.Rate == nil) != (r.Why != "") || (r.Rate == nil) != (r.Users == nil) {
 				t.Fatalf("%+v", r)
 			}
-			if r.Rate != nil && (float64(r.Interval[0]) > float64(*r.Rate)+1e-9 || float64(r.Interval[1]) < float64(*r.Rate)-1e-9) {
+			if r.Rate != nil && (float64(r.Interval[0]) > float64(*r.Rate)*(1+1e-9)+1e-9 || float64(r.Interval[1]) < float64(*r.Rate)*(1-1e-9)-1e-9) {
 				t.Fatalf("%q: %v outside %v", r.Key, *r.Rate, *r.Interval)
 			}
 			if i > 0 && r.Shrunk != nil && *got.Rows[i-1].Shrunk < *r.Shrunk {
 				t.Fatalf("row %d is above a greater one", i)
 			}
 		}
-		again, err := figure.Rates(&f, nil, figure.Users{By: users})
+		again, err := figure.Rates(&f, nil, figure.Users{By: users, Samples: samples})
 		if err != nil {
 			t.Fatal(err)
 		}

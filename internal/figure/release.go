@@ -39,6 +39,7 @@ type Release struct {
 	Simulated bool            `json:"simulated"`
 	Journal   uint64          `json:"journal"` // the last line that was in force
 	Period    query.Period    `json:"period"`
+	Note      string          `json:"note,omitzero"` // days of the period without any data
 	Tables    []ReleasedTable `json:"tables"`
 	Method    []string        `json:"method"`
 }
@@ -69,6 +70,22 @@ type ReleasedRow struct {
 	Key        string `json:"key"` // "" if unknown
 	Value      *int64 `json:"value"`
 	Suppressed bool   `json:"suppressed"`
+}
+
+// ReleaseNote says which days of a period lie before or after all data, ""
+// where none does: they count as 0 in a mean of days.
+func ReleaseNote(p, data query.Period) string {
+	var s []string
+	if data.From > p.From {
+		s = append(s, fmt.Sprintf("Data begins on %s", data.From))
+	}
+	if data.To < p.To {
+		s = append(s, fmt.Sprintf("Data ends on %s", data.To))
+	}
+	if s == nil {
+		return ""
+	}
+	return strings.Join(s, ". ") + ". The days without data count as 0 in a mean of days."
 }
 
 // ErrRelease is wrapped by errors about a month that cannot be released.

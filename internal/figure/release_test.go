@@ -34,6 +34,18 @@ func TestReleaseMonth(t *testing.T) {
 	}
 }
 
+func TestReleaseNote(t *testing.T) {
+	month := query.Period{From: 100, To: 130}
+	for _, tt := range []struct {
+		data query.Period
+		want int // sentences
+	}{{query.Period{From: 90, To: 140}, 0}, {month, 0}, {query.Period{From: 101, To: 140}, 2}, {query.Period{From: 90, To: 129}, 2}, {query.Period{From: 110, To: 120}, 3}} {
+		if got := figure.ReleaseNote(month, tt.data); strings.Count(got, ".") != tt.want {
+			t.Errorf("%v: %q", tt.data, got)
+		}
+	}
+}
+
 // TestReleaseTables holds that what is released can be evaluated.
 func TestReleaseTables(t *testing.T) {
 	for _, r := range figure.ReleaseTables {

@@ -373,6 +373,7 @@ func TestParseDamaged(t *testing.T) {
 
 func FuzzFromCSV(f *testing.F) {
 	f.Add("prefix,asn,as_name,country\n192.0.2.0/24,AS64500,\"Ex\"\"ample\",DE\n2001:db8::/32,1,,\n")
+	f.Add("prefix,country,registered\n192.0.2.0/24,DE,US\n2001:db8::/32,,FR\n")
 	f.Add("country\tnetwork\r\nDE\t0.0.0.0/0\r\nFR\t::/0\n")
 	f.Add("prefix;country\n\"10.0.0.0/8;DE\n10.0.0.0/8;FR\n")
 	f.Fuzz(func(t *testing.T, s string) {
@@ -391,7 +392,7 @@ func FuzzFromCSV(f *testing.F) {
 		for _, a := range []string{"192.0.2.1", "0.0.0.0", "2001:db8::1", "::"} {
 			x, _ := tab.AS(addr(a))
 			y, _ := again.AS(addr(a))
-			if x != y || tab.Country(addr(a)) != again.Country(addr(a)) {
+			if x != y || tab.Country(addr(a)) != again.Country(addr(a)) || tab.Registered(addr(a)) != again.Registered(addr(a)) {
 				t.Fatalf("%s: %d, %d", a, x, y)
 			}
 		}
@@ -402,9 +403,12 @@ func FuzzParse(f *testing.F) {
 	var b Builder
 	_ = b.AddAS(netip.MustParseAddr("192.0.2.0"), netip.MustParseAddr("192.0.2.255"), 64500)
 	f.Add(b.Tables().content())
+	_ = b.AddRegistered(netip.MustParseAddr("192.0.2.0"), netip.MustParseAddr("192.0.2.255"), "DE")
+	f.Add(b.Tables().content())
 	f.Fuzz(func(_ *testing.T, c []byte) {
 		if t, err := parseContent(c); err == nil {
 			t.AS(addr("192.0.2.1"))
+			t.Registered(addr("192.0.2.1"))
 			t.Country(addr("2001:db8::1"))
 			t.Size()
 		}

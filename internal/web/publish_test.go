@@ -107,7 +107,7 @@ func (f *fake) publishEvil() {
 	f.publish()
 	for i := range f.released {
 		r := &f.released[i]
-		r.Reason, r.Method = evil, []string{evil}
+		r.Reason, r.Note, r.Method = evil, evil, []string{evil}
 		t := &r.Tables[0]
 		t.Title, t.Unit, t.Figure, t.Caveats, t.Headline, t.By = evil, evil, evil, []string{evil}, evil, evil
 		t.Rows[0].Key = evil
@@ -170,7 +170,7 @@ func TestRatesPage(t *testing.T) {
 	if w := get(s, "analyst", at+"&format=csv"); !strings.Contains(w.Body.String(), `"no users known"`) || !strings.Contains(w.Body.String(), `"Statistics Simuland 2026-06-30"`) {
 		t.Errorf("CSV: %s", w.Body)
 	}
-	if w := get(s, "analyst", at+"&by=asn&format=json"); !strings.Contains(w.Body.String(), `"no users: the source says 0"`) && !strings.Contains(w.Body.String(), `"key":"64512"`) {
+	if w := get(s, "analyst", at+"&by=asn&format=json"); !strings.Contains(w.Body.String(), `"no users: the source says less than one"`) && !strings.Contains(w.Body.String(), `"key":"64512"`) {
 		t.Errorf("JSON: %s", w.Body)
 	}
 }
