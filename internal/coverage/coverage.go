@@ -55,13 +55,21 @@ const (
 	week    = 7
 	ofFour  = 3    // of four weeks on the same weekday: weekly
 	late    = 28   // days after which a network that begins may be one that was not looked at
-	enough  = 7    // looks that a rate in a network rests on at least
+	stay    = 14   // days for which an asset that is seen may be seen again: it counts once in them
 	improba = 1e-6 // silence less likely than this is not taken for a zero
 )
 
-// silence is how many assets must have been expected before their absence is
-// less likely than improba, if they come as Poisson counts do.
-var silence = -math.Log(improba)
+// LeastSeen is how many sightings a rate rests on at least: as many as there are
+// where a silence of the same length is improbable.
+const LeastSeen = 14 * stay
+
+// improbable reports whether nobody's being seen on so many looks is less
+// likely than improba, after earlier looks saw so many: if assets come as
+// Poisson counts do, each of them for stay days. The same asset on the next day
+// is no further chance.
+func improbable(length, looks, seen float64) bool {
+	return seen >= LeastSeen && length*seen/looks/stay > -math.Log(improba)
+}
 
 // lasting reports whether conditions of the class have a duration: then a
 // weekly report tells about the whole week.
@@ -279,7 +287,7 @@ func (l *line) unlikely() {
 	var looks, sum float64 // before the silence, and what they saw
 	var run []int
 	end := func() {
-		if looks > 0 && float64(len(run))*sum/looks > silence {
+		if improbable(float64(len(run)), looks, sum) {
 			for _, i := range run {
 				l.base[i] = query.Missing
 			}
@@ -436,14 +444,14 @@ func (l *line) there(n []int64, first int) (looks []query.Look, from int) {
 			sum += float64(n[i])
 		}
 	}
-	if first-l.from > late && after >= enough && before*sum/after > silence {
+	if first-l.from > late && improbable(before, after, sum) {
 		from = first
 	}
 	// A day on which nothing was seen anywhere neither lengthens a silence nor ends it.
 	var looked, total float64
 	start, length := -1, 0.0
 	end := func(at int) {
-		if start >= 0 && looked >= enough && length*total/looked > silence {
+		if start >= 0 && improbable(length, looked, total) {
 			for i := start; i < at; i++ {
 				if looks[i] == query.Present {
 					looks[i] = query.Missing

@@ -62,7 +62,8 @@ func TestRows(t *testing.T) {
 		{"weekly without duration", []Feed{{Name: "a", Schedule: Weekly}}, days("a", att, "x      x             x"), att, "+......+......-......+......-......-......-......-......-......-......"},
 		{"two feeds of one upstream", []Feed{{Name: "a", Upstream: "u", Schedule: Daily}, {Name: "b", Upstream: "u"}}, append(days("a", inf, "x x x"), days("b", inf, " x    x")...), inf, "+++-+-+" + repeat("-", 63)},
 		{"no infection on a day with other reports is a zero", nil, append(days("a", inf, repeat("1", 30)+"  "+repeat("1", 38)), days("a", att, repeat("x", 70))...), inf, repeat("+", 70)},
-		{"many infections do not go away on a day", nil, append(days("a", inf, repeat("x", 30)+"  "+repeat("x", 38)), days("a", att, repeat("x", 70))...), inf, repeat("+", 30) + "--" + repeat("+", 38)},
+		{"many infections do not go away in two days", nil, append(days("a", inf, repeat("x", 30)+"  "+repeat("x", 5)+" "+repeat("x", 32)), days("a", att, repeat("x", 70))...), inf, repeat("+", 30) + "--" + repeat("+", 38)},
+		{"too few to know", nil, append(days("a", inf, "x"+repeat(" ", 69)), days("a", att, repeat("x", 70))...), inf, repeat("+", 70)},
 		{"a weekly class of a daily feed", nil, append(days("a", exp, repeat("x      ", 10)), days("a", att, repeat("x", 70))...), exp, repeat("+", 64) + "......"},
 		{"a rare class of a daily feed", nil, append(days("a", inf, "1   1       1"), days("a", att, repeat("x", 40)+"  "+repeat("x", 28))...), inf, repeat("+", 40) + "--" + repeat("+", 28)},
 	} {
@@ -97,12 +98,15 @@ func TestNetwork(t *testing.T) {
 	p := New(nil, whole)
 	for _, tt := range []struct{ name, there, want string }{
 		{"as everywhere", repeat("3", 30) + " " + repeat("3", 39), ""},
-		{"four days of silence at three a day are a zero", repeat("3", 20) + "    " + repeat("3", 6) + " " + repeat("3", 39), ""},
-		{"five are not", repeat("3", 20) + "     " + repeat("3", 5) + " " + repeat("3", 39), repeat("+", 20) + "-----" + repeat("+", 5) + "-" + repeat("+", 39)},
-		{"it ended there", repeat("3", 30), repeat("+", 30) + repeat("-", 40)},
-		{"it began there later", repeat(" ", 40) + repeat("3", 30), repeat(".", 40) + repeat("+", 30)},
-		{"it began there soon", repeat(" ", 20) + repeat("3", 50), ""},
-		{"on its newest day", repeat(" ", 69) + "9", ""},
+		{"21 days of silence at nine a day may be a clean-up", repeat("9", 22) + repeat(" ", 22) + repeat("9", 26), ""},
+		{"22 are not", repeat("9", 22) + repeat(" ", 23) + repeat("9", 25), repeat("+", 22) + repeat("-", 8) + "-" + repeat("-", 14) + repeat("+", 25)},
+		{"a day of silence at a hundred", repeat("x", 40) + " " + repeat("x", 29), ""},
+		{"two", repeat("x", 40) + "  " + repeat("x", 28), repeat("+", 30) + "-" + repeat("+", 9) + "--" + repeat("+", 28)},
+		{"it ended there", repeat("x", 30), repeat("+", 30) + repeat("-", 40)},
+		{"too few to know", "xo" + repeat(" ", 68), ""},
+		{"it began there later", repeat(" ", 40) + repeat("x", 30), repeat(".", 40) + repeat("+", 30)},
+		{"it began there soon", repeat(" ", 20) + repeat("x", 50), ""},
+		{"on its newest day", repeat(" ", 69) + "x", ""},
 		{"rare, and later", repeat(" ", 50) + "1", ""},
 	} {
 		got := ""
@@ -291,11 +295,11 @@ func checkFresh(t *rapid.T, p *Panel, looks []query.Look, period query.Period, c
 func TestSilence(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rate := rapid.IntRange(1, 9).Draw(t, "rate")
-		run := rapid.IntRange(1, 20).Draw(t, "run")
-		whole := days("a", event.ClassInfection, repeat("x", 60))
-		there := days("a", event.ClassInfection, repeat(string(rune('0'+rate)), 30)+repeat(" ", run)+repeat("1", 30-run))
-		rows := New(nil, whole).Network(event.ClassInfection, 1, there, query.Period{From: day0, To: day0 + 59})
-		improbable := math.Exp(-float64(rate*run)) < 1e-6
+		run := rapid.IntRange(1, 40).Draw(t, "run")
+		whole := days("a", event.ClassInfection, repeat("x", 90))
+		there := days("a", event.ClassInfection, repeat(string(rune('0'+rate)), 30)+repeat(" ", run)+repeat("1", 60-run))
+		rows := New(nil, whole).Network(event.ClassInfection, 1, there, query.Period{From: day0, To: day0 + 89})
+		improbable := rate*30 >= 196 && math.Exp(-float64(rate*run)/14) < 1e-6
 		if improbable != (len(rows) > 0 && rows[0].Missing == run) {
 			t.Fatalf("%d a day, silent for %d: %+v", rate, run, rows)
 		}

@@ -631,6 +631,11 @@ func TestCoverageBreaks(t *testing.T) {
 	if err != nil || len(got) != 0 {
 		t.Error("a shift of all feeds is real:", got, err)
 	}
+	clean := slices.Concat(slices.Repeat([]float64{40}, 45), slices.Repeat([]float64{4}, 45))
+	got, err = estimate.CoverageBreaks(map[string][]float64{"a": clean, "b": series(800, 90, 1)})
+	if err != nil || len(got) != 1 || got[0] != (estimate.Break{Feed: "a", Day: 45, Before: 40, After: 4}) {
+		t.Error("a clean step:", got, err)
+	}
 }
 
 // hideable counts the values that each suppressed cell of a table could have:

@@ -43,16 +43,22 @@ func CoverageBreaks(series map[string][]float64) ([]Break, error) {
 	for _, f := range slices.Sorted(maps.Keys(series)) {
 		s := series[f]
 		for day := 1; day < n; day++ {
-			best, score := Break{}, 0.0
+			best, score, last := Break{}, 0.0, 0
 			for ; day < n; day++ { // the run of days at which the shift shows
 				b, strength := levelShift(s, day)
 				if strength <= 3 {
 					break
 				}
-				if strength > score {
-					best, score = Break{f, day, b.Before, b.After}, strength
+				switch {
+				case strength > score:
+					best, score, last = Break{f, day, b.Before, b.After}, strength, day
+				case strength == score && last == day-1:
+					last = day
 				}
 			}
+			// A median turns where half of its days have: around a clean step the shift is
+			// as strong on each of them, and the step is in their middle.
+			best.Day += (last - best.Day) / 2
 			if score > 0 && !shared(series, best) {
 				out = append(out, best)
 			}

@@ -168,10 +168,6 @@ type classNetworks struct {
 // maxNetworkDays bounds how many of them are kept, of 48 bytes.
 const maxNetworkDays = 1 << 18
 
-// leastSeen is how often a network must have been seen in a class, in all, for
-// its silence to say anything: less than that no silence is improbable.
-const leastSeen = 14
-
 // networkDays returns what each feed saw of each network in a class, on all
 // days, in order of the networks. Those that were hardly seen are left out.
 func (s *Store) networkDays(c *conn, class event.Class) (list []networkDay, err error) {
@@ -196,7 +192,7 @@ func (s *Store) networkDays(c *conn, class event.Class) (list []networkDay, err 
 		list = append(list, networkDay{at[uint32](r, 0), coverage.Seen{Feed: names[feed], Class: class, Day: event.Day(at[int32](r, 2)), N: at[int64](r, 3)}})
 	}, fmt.Sprintf(`SELECT asn, feed, day, n FROM (
 			SELECT asn, feed, day, count(*) FILTER (flags & %d <> 0) AS n FROM sighting WHERE gen = %d AND class = %d AND asn <> 0 GROUP BY ALL
-		) QUALIFY sum(n) OVER (PARTITION BY asn) >= %d ORDER BY asn, feed, day`, firstOfFeed, gen, class, leastSeen)); err != nil {
+		) QUALIFY sum(n) OVER (PARTITION BY asn) >= %d ORDER BY asn, feed, day`, firstOfFeed, gen, class, coverage.LeastSeen)); err != nil {
 		return nil, err
 	}
 	w.mu.Lock()
