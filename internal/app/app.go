@@ -109,7 +109,9 @@ type App struct {
 	estimated estimated // nil while nothing is estimated
 
 	publication publication
-	turnstile   turnstile
+
+	statements statements
+	turnstile  turnstile
 
 	bodies bodies
 	road   *road
@@ -171,7 +173,7 @@ func Start(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (_ *App
 		log: log, cfg: cfg, clock: deps.Clock, hook: deps.Hook, truth: deps.Truth, version: Version, reg: registry.New(),
 		turned: make(chan struct{}), patience: patience, work: semaphore.NewWeighted(1), turnstile: newTurnstile(),
 	}
-	a.publication = a.figuresDocument
+	a.publication, a.estimated = a.edition, a.estimates
 	if a.clock == nil {
 		a.clock = time.Now
 	}

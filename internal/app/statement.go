@@ -1,14 +1,20 @@
 package app
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"net/netip"
+	"strings"
+	"sync"
+	"time"
 
 	"tocsin/internal/estimate"
 	"tocsin/internal/event"
 	"tocsin/internal/figure"
+	"tocsin/internal/loss"
 	"tocsin/internal/policy"
 	"tocsin/internal/query"
 	"tocsin/internal/refdata"
@@ -33,9 +39,7 @@ func (a *App) national() (national, error) {
 }
 
 func (n national) Covered(ctx context.Context, s policy.Scope, classes []event.Class, p query.Period) (query.Coverage, error) {
-	c := query.Coverage{Period: p}
-	err := n.app.read(ctx, func(st *store.Store) (err error) { c.Rows, err = st.Coverage(ctx, classes, p); return err })
-	return c, err
+	return n.app.Coverage(ctx, s, classes, p)
 }
 
 func (n national) Sole(ctx context.Context, s policy.Scope, q query.Sole) (m map[string]int64, err error) {
@@ -106,7 +110,20 @@ func (n national) Sightings(ctx context.Context, s policy.Scope, q query.Count, 
 
 func (n national) Episodes(ctx context.Context, s policy.Scope, q query.Episodes) (c figure.EpisodeCounts, err error) {
 	err = n.app.read(ctx, func(st *store.Store) (err error) {
-		c.Covering, c.Begun, c.Uncounted, c.Closed, err = st.EpisodeDays(ctx, s, q)
+		if c.Covering, c.Begun, c.Uncounted, c.Closed, err = st.EpisodeDays(ctx, s, q); err != nil {
+			return err
+		}
+		list, err := st.Sensitivity(ctx, s, q.Classes[0], q.Period, q.Where)
+		for _, x := range list {
+			t := figure.EpisodeTotals{Covering: x.Prevalence, Begun: x.Starts}
+			switch {
+			case x.Factor < 1:
+				c.Half = t
+			case x.Factor > 1:
+				c.Double = t
+			}
+		}
+		c.Known = err == nil
 		return err
 	})
 	return c, err
@@ -155,26 +172,191 @@ func (n national) Network(asn uint32) figure.Network {
 
 func (n national) Users(asn uint32) (float64, bool) { return n.facts.Users(asn) }
 
+// statements keeps the statements made last: one takes longer than a page. Its
+// zero value is empty.
+type statements struct {
+	mu   sync.Mutex // held while one is made, so that one is made at a time
+	kept map[figure.Params]keptStatement
+}
+
+type keptStatement struct {
+	figure.Statement
+
+	of   moment
+	made time.Time
+	took time.Duration
+}
+
+// moment is all that a statement can depend on: it is the same where nothing
+// has changed.
+type moment struct {
+	line    uint64 // of the journal
+	tick    int64  // of the store
+	pending int64  // sightings that are in no episode yet
+}
+
+// The bounds of what is kept.
+const (
+	statementsKept = 32
+	statementRest  = 10 // while deliveries are loaded, one serves ten times as long as it took to make
+)
+
+func (a *App) moment(ctx context.Context) (m moment, err error) {
+	m.line = a.arch.Last()
+	err = a.read(ctx, func(st *store.Store) error {
+		m.tick = st.Tick()
+		m.pending, _ = st.Pending()
+		return nil
+	})
+	return m, err
+}
+
 // Statement implements [web.Backend].
 func (a *App) Statement(ctx context.Context, s policy.Scope, p figure.Params) (figure.Statement, error) {
 	if !s.All() {
 		return figure.Statement{}, fmt.Errorf("the statement is about the whole country: %w", query.ErrNotFound)
 	}
-	p.Home, _ = a.reg.Home()
-	if err := a.since(ctx, &p); err != nil {
-		return figure.Statement{}, err
-	}
-	src, err := a.national()
+	key := figure.Params{Period: p.Period, Enrichment: p.Enrichment}
+	k := &a.statements
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now, err := a.moment(ctx)
 	if err != nil {
 		return figure.Statement{}, err
 	}
+	if x, ok := k.kept[key]; ok && (x.of == now || !a.road.resting() && a.clock().Sub(x.made) < statementRest*x.took) {
+		return x.Statement, nil
+	}
+	began := a.clock()
+	st, err := a.state(ctx, s, p)
+	if err != nil {
+		return st, err
+	}
+	if from := a.reg.Simulation(); st.Simulated && from != "" && a.truth != nil {
+		st.Reveal(a.truth(from, p.Period))
+	}
+	if len(k.kept) >= statementsKept || k.kept == nil {
+		k.kept = map[figure.Params]keptStatement{}
+	}
+	k.kept[key] = keptStatement{st, now, a.clock(), a.clock().Sub(began)}
+	return st, nil
+}
+
+// state makes the statement of a period, without what is known of a simulated
+// country otherwise.
+func (a *App) state(ctx context.Context, s policy.Scope, p figure.Params) (figure.Statement, error) {
 	code, name := a.reg.Home()
 	if name == "" {
 		name = countryName(code)
 	}
-	x := figure.Extra{HomeName: name, Simulated: a.reg.Simulated()}
-	if from := a.reg.Simulation(); x.Simulated && from != "" && a.truth != nil {
-		x.Truth = a.truth(from, p.Period)
+	src, p, err := a.nationalParams(ctx, p)
+	if err != nil {
+		return figure.Statement{}, err
 	}
+	x := figure.Extra{HomeName: name, Simulated: a.reg.Simulated()}
+	report, err := a.Loss(ctx, s, p.Period)
+	if err != nil {
+		return figure.Statement{}, err
+	}
+	x.Loss = lossSummary(&report)
 	return figure.MakeStatement(ctx, src, s, p, x)
+}
+
+func (a *App) nationalParams(ctx context.Context, p figure.Params) (national, figure.Params, error) {
+	p.Home, _ = a.reg.Home()
+	if err := a.since(ctx, &p); err != nil {
+		return national{}, p, err
+	}
+	src, err := a.national()
+	return src, p, err
+}
+
+// estimates gives the loss page the records that are no counted figure.
+func (a *App) estimates(ctx context.Context, s policy.Scope, id string, p query.Period) (loss.Value, error) {
+	record := map[string]string{"infections-begun": "infections-begun", "hosts-infected": "infected-hosts"}[id]
+	def, ok := figure.LookupRecord(record)
+	if !ok {
+		return loss.Value{Why: "there is no record of that name"}, nil
+	}
+	src, params, err := a.nationalParams(ctx, figure.Params{Period: p})
+	if err != nil {
+		return loss.Value{}, err
+	}
+	r, err := figure.EvaluateRecord(ctx, src, s, def, params)
+	switch {
+	case err != nil:
+		return loss.Value{}, err
+	case r.Refusal != nil:
+		return loss.Value{Why: r.Refusal.Why}, nil
+	case !r.Publishable():
+		return loss.Value{Why: "it is not publishable: " + strings.Join(r.NotMet, ", ") + " missing"}, nil
+	}
+	v := loss.Value{Lo: float64(*r.Value), Hi: float64(*r.Value), OK: true}
+	ranges := []*figure.Range{r.Uncertainty.Range}
+	for i := range r.Sensitivity {
+		ranges = append(ranges, &r.Sensitivity[i].Range)
+	}
+	for _, x := range ranges { // the widest that is known
+		if x != nil {
+			v.Lo, v.Hi = min(v.Lo, float64(x[0])), max(v.Hi, float64(x[1]))
+		}
+	}
+	return v, nil
+}
+
+// lossSummary is a report for the statement; nil without inputs.
+func lossSummary(r *loss.Report) *figure.LossSummary {
+	if !r.Given {
+		return nil
+	}
+	s := &figure.LossSummary{Currency: r.Currency, Kinds: []figure.LossLine{}, Why: r.Headline}
+	for _, k := range r.Kinds {
+		if k.Amount != nil {
+			s.Kinds = append(s.Kinds, figure.LossLine{Kind: string(k.Kind), Median: figure.Decimal(k.Amount.Median), Range: figure.Range{figure.Decimal(k.Amount.Lo), figure.Decimal(k.Amount.Hi)}})
+		}
+	}
+	for _, in := range r.Inputs {
+		if in.Assumption {
+			s.Assumed++
+		}
+	}
+	return s
+}
+
+// edition is the document that is published: the figures, and the statement
+// made of them.
+type edition struct {
+	figure.Document
+
+	Statement figure.Statement `json:"statement"`
+}
+
+// publish makes the document that is published. What is known of a simulated
+// country otherwise is no part of it.
+func (a *App) edition(ctx context.Context, s policy.Scope, p query.Period) (doc []byte, in query.RevisionInputs, err error) {
+	if err := a.Derived(ctx); err != nil {
+		return nil, in, err
+	}
+	var e edition
+	if e.Document, err = a.Figures(ctx, s, figure.Params{Period: p}); err != nil {
+		return nil, in, err
+	}
+	if e.Statement, err = a.state(ctx, s, figure.Params{Period: p}); err != nil {
+		return nil, in, err
+	}
+	in.Definitions = map[string]int{}
+	for _, f := range e.Figures {
+		in.Definitions[f.ID] = f.Version
+	}
+	for _, r := range e.Statement.Records {
+		in.Definitions[r.ID] = r.Version
+		if r.Comparability != nil && in.Seed == 0 {
+			in.Seed = r.Comparability.Seed
+		}
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err = enc.Encode(e)
+	return b.Bytes(), in, err
 }

@@ -35,6 +35,8 @@ type Sentence struct {
 	Why     string   `json:"why"`     // why the two differ
 	Records []string `json:"records"` // that it rests on
 	Truth   []Truth  `json:"truth,omitzero"`
+
+	truths []string // ids of what is known of it in a simulated country
 }
 
 // Truth is what is so in a simulated country, by the simulator's own state.
@@ -64,7 +66,6 @@ type Extra struct {
 	HomeName  string
 	Simulated bool
 	Loss      *LossSummary
-	Truth     []Truth // nil outside of simulations
 }
 
 // MakeStatement evaluates every record and says what they add up to.
@@ -77,11 +78,25 @@ func MakeStatement(ctx context.Context, src Source, scope policy.Scope, p Params
 		Period: p.Period, Prior: LastYear(p.Period), Home: p.Home, HomeName: x.HomeName, Simulated: x.Simulated, Enrichment: p.Enrichment,
 		Records: records, Loss: x.Loss,
 	}
-	w := &writer{s: &s, truth: x.Truth}
-	for _, f := range []func(*writer) Sentence{sayHosts, sayAbroad, sayControllers, saySites, sayChange, sayAttempts, sayCleaned, sayLoss} {
-		s.Sentences = append(s.Sentences, f(w))
+	for _, f := range []func(*Statement) Sentence{sayHosts, sayAbroad, sayControllers, saySites, sayChange, sayAttempts, sayCleaned, sayLoss} {
+		s.Sentences = append(s.Sentences, f(&s))
 	}
 	return s, nil
+}
+
+// Reveal puts what is so in a simulated country beside the sentences.
+func (s *Statement) Reveal(truth []Truth) {
+	for i := range s.Sentences {
+		x := &s.Sentences[i]
+		x.Truth = nil
+		for _, id := range x.truths {
+			for _, t := range truth {
+				if t.ID == id {
+					x.Truth = append(x.Truth, t)
+				}
+			}
+		}
+	}
 }
 
 // Marshal writes the statement as one line of JSON and a newline.
@@ -95,24 +110,6 @@ func (s *Statement) Record(id string) *Record {
 		}
 	}
 	return &Record{ID: id, Refusal: &Refusal{Test: "unknown", Why: "There is no such record."}}
-}
-
-// writer finds records and truths for sentences.
-type writer struct {
-	s     *Statement
-	truth []Truth
-}
-
-func (w *writer) is(ids ...string) []Truth {
-	var out []Truth
-	for _, id := range ids {
-		for _, t := range w.truth {
-			if t.ID == id {
-				out = append(out, t)
-			}
-		}
-	}
-	return out
 }
 
 // Words writes a number as text has it: grouped, and without decimals from 10
@@ -185,10 +182,10 @@ func (r *Record) no() string {
 	return ""
 }
 
-func sayHosts(w *writer) Sentence {
-	a, h, e := w.s.Record("infected-addresses-home"), w.s.Record("infected-hosts"), w.s.Record("infections-begun")
+func sayHosts(st *Statement) Sentence {
+	a, h, e := st.Record("infected-addresses-home"), st.Record("infected-hosts"), st.Record("infections-begun")
 	s := Sentence{
-		ID: "hosts", Heading: "Hosts hijacked", Records: []string{a.ID, h.ID, "infections", e.ID}, Truth: w.is("hosts-infected", "addresses-infected", "hosts-infected-ever", "infections-begun"),
+		ID: "hosts", Heading: "Hosts hijacked", Records: []string{a.ID, h.ID, "infections", e.ID}, truths: []string{"hosts-infected", "addresses-infected", "hosts-infected-ever", "infections-begun"},
 		Why: "The printed number counts every address once in the period. A host whose address changes is counted at each of them, several hosts behind one address are counted once, and the number grows with the length of the period. Addresses are not computers.",
 	}
 	if !a.Publishable() {
@@ -197,7 +194,7 @@ func sayHosts(w *writer) Sentence {
 	}
 	s.Printed = Words(*a.Cumulative) + " computers infected"
 	s.Honest = a.number() + " addresses a day"
-	s.Text = fmt.Sprintf("On a day of the period, on average, %s addresses in %s had an infected host behind them.", a.number(), w.s.HomeName)
+	s.Text = fmt.Sprintf("On a day of the period, on average, %s addresses in %s had an infected host behind them.", a.number(), st.HomeName)
 	if h.Publishable() {
 		s.Text += fmt.Sprintf(" In the networks of which it is known how they hand out addresses, these are about %s hosts at a time", h.number())
 		if h.Uncertainty.Range != nil {
@@ -214,10 +211,10 @@ func sayHosts(w *writer) Sentence {
 	return s
 }
 
-func sayAbroad(w *writer) Sentence {
-	r := w.s.Record("hosts-controlled-abroad")
+func sayAbroad(st *Statement) Sentence {
+	r := st.Record("hosts-controlled-abroad")
 	s := Sentence{
-		ID: "abroad", Heading: "Controlled from overseas", Records: []string{r.ID}, Truth: w.is("hosts-controlled-abroad", "addresses-controlled-abroad", "addresses-controlled-abroad-ever", "hosts-controlled-abroad-sensors", "addresses-controlled-abroad-sensors"),
+		ID: "abroad", Heading: "Controlled from overseas", Records: []string{r.ID}, truths: []string{"hosts-controlled-abroad", "addresses-controlled-abroad", "addresses-controlled-abroad-ever", "hosts-controlled-abroad-sensors", "addresses-controlled-abroad-sensors"},
 		Why: "The printed number is cumulative and adds the countries up, though one host can have controllers in several. The country is that of the controller's address and not of whoever stands behind it; a sinkhole is no controller.",
 	}
 	if !r.Publishable() {
@@ -247,10 +244,10 @@ func sayAbroad(w *writer) Sentence {
 	return s
 }
 
-func sayControllers(w *writer) Sentence {
-	h, a := w.s.Record("controllers-home"), w.s.Record("controllers-abroad")
+func sayControllers(st *Statement) Sentence {
+	h, a := st.Record("controllers-home"), st.Record("controllers-abroad")
 	s := Sentence{
-		ID: "controllers", Heading: "Controllers", Records: []string{h.ID, a.ID}, Truth: w.is("controllers-home", "controllers-abroad"),
+		ID: "controllers", Heading: "Controllers", Records: []string{h.ID, a.ID}, truths: []string{"controllers-home", "controllers-abroad"},
 		Why: "The printed number counts every address that was a controller on any day of the period.",
 	}
 	if !h.Publishable() && !a.Publishable() {
@@ -265,10 +262,10 @@ func sayControllers(w *writer) Sentence {
 	return s
 }
 
-func saySites(w *writer) Sentence {
-	r, all := w.s.Record("hacked-sites-home"), w.s.Record("hacked-sites-all")
+func saySites(st *Statement) Sentence {
+	r, all := st.Record("hacked-sites-home"), st.Record("hacked-sites-all")
 	s := Sentence{
-		ID: "sites", Heading: "Sites hacked", Records: []string{r.ID, all.ID}, Truth: w.is("sites-hacked", "sites-hacked-government"),
+		ID: "sites", Heading: "Sites hacked", Records: []string{r.ID, all.ID}, truths: []string{"sites-hacked", "sites-hacked-government"},
 		Why: "The printed number counts reports: one site with a hundred pages, or seen by five feeds, counts a hundred or five times. Here a registrable domain counts once in the period.",
 	}
 	if !r.Publishable() {
@@ -295,14 +292,14 @@ func saySites(w *writer) Sentence {
 	return s
 }
 
-func sayChange(w *writer) Sentence {
+func sayChange(st *Statement) Sentence {
 	s := Sentence{
-		ID: "change", Heading: "Against the same days of last year", Truth: w.is("change-hosts-infected", "change-addresses-infected", "change-sites-hacked"),
+		ID: "change", Heading: "Against the same days of last year", truths: []string{"change-hosts-infected", "change-addresses-infected", "change-sites-hacked"},
 		Why: "The printed change compares whatever was counted then and now. A feed that joined or left, an outage, or a sinkhole that moved changes it without any host being infected or cleaned. Here only days count on which the same witnesses looked in both years.",
 	}
 	var text, printed, honest []string
 	for _, x := range []struct{ id, what string }{{"infected-addresses-home", "Infected addresses"}, {"hacked-sites-home", "Hacked sites"}} {
-		r := w.s.Record(x.id)
+		r := st.Record(x.id)
 		s.Records = append(s.Records, x.id)
 		c := r.Comparability
 		if c == nil || !r.Publishable() {
@@ -328,8 +325,8 @@ func sayChange(w *writer) Sentence {
 	return s
 }
 
-func sayAttempts(w *writer) Sentence {
-	r := w.s.Record("attack-attempts-seen")
+func sayAttempts(st *Statement) Sentence {
+	r := st.Record("attack-attempts-seen")
 	s := Sentence{
 		ID: "attempts", Heading: "Attack attempts", Records: []string{r.ID},
 		Why: "It is the same number under another name. Attempts are what sensors record: they follow the number of sensors, are no successes, and are never added to infections.",
@@ -343,10 +340,10 @@ func sayAttempts(w *writer) Sentence {
 	return s
 }
 
-func sayCleaned(w *writer) Sentence {
-	e, t := w.s.Record("infections-ended"), w.s.Record("time-to-clean")
+func sayCleaned(st *Statement) Sentence {
+	e, t := st.Record("infections-ended"), st.Record("time-to-clean")
 	s := Sentence{
-		ID: "cleaned", Heading: "Cleaned", Records: []string{e.ID, t.ID}, Truth: w.is("infections-cleaned", "time-to-clean-median-days"),
+		ID: "cleaned", Heading: "Cleaned", Records: []string{e.ID, t.ID}, truths: []string{"infections-cleaned", "time-to-clean-median-days"},
 		Why: "Bulletins take what is no longer reported for cleaned. Here an infection has ended only if a witness that had seen it looked on and saw nothing, and even then its address may only have changed.",
 	}
 	if e.Publishable() {
@@ -367,12 +364,12 @@ func sayCleaned(w *writer) Sentence {
 	return s
 }
 
-func sayLoss(w *writer) Sentence {
+func sayLoss(st *Statement) Sentence {
 	s := Sentence{
 		ID: "loss", Heading: "Loss", Records: []string{}, Honest: "no single number",
 		Why: "A single loss multiplies infections by a cost that nobody has measured, and adds what criminals take to what defence costs. Here each kind has a range of its own, with the inputs that drive it and where they come from.",
 	}
-	l := w.s.Loss
+	l := st.Loss
 	if l == nil || len(l.Kinds) == 0 {
 		s.Text = "What it cost is not said: there are no inputs to compute it from."
 		if l != nil && l.Why != "" {

@@ -615,9 +615,14 @@ func (s *Store) write(gen uint32, f func() error) (err error) {
 		s.broken = fmt.Errorf("the store stopped while episodes were written: %w", err)
 		return err
 	}
+	s.marg.pass()
 	s.hook("derived")
 	return nil
 }
+
+// Tick is a number that rises whenever answers may have changed: sightings,
+// events, episodes.
+func (s *Store) Tick() int64 { return s.marg.now() }
 
 func (s *Store) dropMaking(making uint32) error {
 	for _, t := range []string{"episode", "witness", "reobserved"} {

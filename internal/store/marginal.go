@@ -162,6 +162,13 @@ func (m *marginals) replace(o *marginals, list []*standing, days []marginal) {
 	m.whole = m.tick
 }
 
+// pass lets time go on where something else than the marginals has changed.
+func (m *marginals) pass() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tick++
+}
+
 // now returns the tick of the last change.
 func (m *marginals) now() int64 {
 	m.mu.RLock()
