@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -217,7 +218,7 @@ func lastDay(scope policy.Scope) string {
 // selection the conditions, classes, state, asset and text count.
 func (s *Store) EpisodeDays(ctx context.Context, scope policy.Scope, q query.Episodes) (prevalence, starts, uncounted, ends []int64, err error) {
 	if q.Period == (query.Period{}) {
-		return nil, nil, nil, nil, fmt.Errorf("episodes by day: name a period")
+		return nil, nil, nil, nil, errors.New("episodes by day: name a period")
 	}
 	n := q.Period.Days()
 	prevalence, starts, uncounted, ends = make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
