@@ -247,7 +247,7 @@ func simulation(c *sim.Country, from string) app.Simulation {
 		Users: c.Users(), Networks: c.Networks(), Leases: c.Leases(), Loss: loss.Simulated,
 	}
 	for _, f := range c.Feeds() {
-		s.Feeds = append(s.Feeds, registry.Feed{Name: f.Name, Format: f.Format, Marking: f.Marking})
+		s.Feeds = append(s.Feeds, registry.Feed{Name: f.Name, Format: f.Format, Marking: f.Marking, Schedule: f.Schedule, Upstream: f.Upstream})
 	}
 	s.Deliveries = func(yield func(app.SimulatedDelivery) bool) {
 		for d := range c.Deliveries() {

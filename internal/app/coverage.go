@@ -131,7 +131,7 @@ func breaks(f store.FamilyDays, from event.Day) ([]query.Break, error) {
 		if max(b.Before, b.After) < breakLevel {
 			continue
 		}
-		day := from + event.Day(b.Day)
+		day := from + event.Day(b.Day) //nolint:gosec // a day of the period
 		out = append(out, query.Break{
 			ID: breakID(b.Feed, f.Class, f.Family, day), Witness: b.Feed, Class: f.Class, Family: f.Family, Day: day, Before: b.Before, After: b.After, State: query.BreakSuspected,
 		})

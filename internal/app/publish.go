@@ -53,21 +53,6 @@ func (t turnstile) take(ctx context.Context, n int64) (done func(), err error) {
 	return func() { t.w.Release(n) }, nil
 }
 
-// figuresDocument is the publication of all figures without a breakdown.
-func (a *App) figuresDocument(ctx context.Context, s policy.Scope, p query.Period) ([]byte, query.RevisionInputs, error) {
-	var in query.RevisionInputs
-	d, err := a.Figures(ctx, s, figure.Params{Period: p})
-	if err != nil {
-		return nil, in, err
-	}
-	in.Definitions = map[string]int{}
-	for _, f := range d.Figures {
-		in.Definitions[f.ID] = f.Version
-	}
-	b, err := d.Marshal()
-	return b, in, err
-}
-
 // Publish implements [web.Backend].
 func (a *App) Publish(ctx context.Context, s policy.Scope, p query.Period, why string) (query.Revision, error) {
 	if err := admin(s); err != nil {

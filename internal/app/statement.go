@@ -176,7 +176,13 @@ func (n national) Users(asn uint32) (float64, bool) { return n.facts.Users(asn) 
 // zero value is empty.
 type statements struct {
 	mu   sync.Mutex // held while one is made, so that one is made at a time
-	kept map[figure.Params]keptStatement
+	kept map[asked]keptStatement
+}
+
+type asked struct {
+	query.Period
+
+	enrichment uint32
 }
 
 type keptStatement struct {
@@ -216,7 +222,7 @@ func (a *App) Statement(ctx context.Context, s policy.Scope, p figure.Params) (f
 	if !s.All() {
 		return figure.Statement{}, fmt.Errorf("the statement is about the whole country: %w", query.ErrNotFound)
 	}
-	key := figure.Params{Period: p.Period, Enrichment: p.Enrichment}
+	key := asked{p.Period, p.Enrichment}
 	k := &a.statements
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -236,7 +242,7 @@ func (a *App) Statement(ctx context.Context, s policy.Scope, p figure.Params) (f
 		st.Reveal(a.truth(from, p.Period))
 	}
 	if len(k.kept) >= statementsKept || k.kept == nil {
-		k.kept = map[figure.Params]keptStatement{}
+		k.kept = map[asked]keptStatement{}
 	}
 	k.kept[key] = keptStatement{st, now, a.clock(), a.clock().Sub(began)}
 	return st, nil

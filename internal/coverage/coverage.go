@@ -198,14 +198,14 @@ type rhythm struct {
 func rhythmOf(up []bool) rhythm {
 	r := rhythm{Schedule: None, weekday: weekdayOf(up)}
 	in := 0 // reports on the days from i on
-	for i := len(up) - 1; i >= 0; i-- {
-		if up[i] {
+	for i, x := range slices.Backward(up) {
+		if x {
 			in++
 		}
 		if i+window < len(up) && up[i+window] {
 			in--
 		}
-		if up[i] && in >= mostly {
+		if x && in >= mostly {
 			r.Schedule, r.since = Daily, i
 		}
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -217,7 +218,7 @@ func lastDay(scope policy.Scope) string {
 // selection the conditions, classes, state, asset and text count.
 func (s *Store) EpisodeDays(ctx context.Context, scope policy.Scope, q query.Episodes) (prevalence, starts, uncounted, ends []int64, err error) {
 	if q.Period == (query.Period{}) {
-		return nil, nil, nil, nil, fmt.Errorf("episodes by day: name a period")
+		return nil, nil, nil, nil, errors.New("episodes by day: name a period")
 	}
 	n := q.Period.Days()
 	prevalence, starts, uncounted, ends = make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
@@ -259,9 +260,11 @@ func (s *Store) EpisodeDays(ctx context.Context, scope policy.Scope, q query.Epi
 }
 
 // Sensitivity tells how many episodes of a class a period would have with all
-// gaps half as long, as they are, and twice as long. It reads all sightings of
-// the class, in slices, so that any number of them costs bounded memory.
-func (s *Store) Sensitivity(ctx context.Context, scope policy.Scope, class event.Class, p query.Period) ([]query.EpisodeGaps, error) {
+// gaps half as long, as they are, and twice as long. It reads the sightings that
+// meet the conditions in the period and as long around it as a gap can be: what
+// lies further away changes nothing. They come in slices, so that any number
+// of them costs bounded memory.
+func (s *Store) Sensitivity(ctx context.Context, scope policy.Scope, class event.Class, p query.Period, where []query.Cond) ([]query.EpisodeGaps, error) {
 	d := &s.derive
 	s.mu.Lock()
 	names, total := maps.Clone(d.names), d.total
@@ -280,6 +283,7 @@ func (s *Store) Sensitivity(ctx context.Context, scope policy.Scope, class event
 	}
 	n := uint64(total/d.slice) | 1
 	gen := s.gen.Load()
+	around := fmt.Sprintf("day BETWEEN %d AND %d AND %s", p.From-2*episode.MaxGap, p.To+2*episode.MaxGap, s.where(where, sightingColumn))
 	for i := range n {
 		if err := s.read(ctx, func(c *conn) error {
 			o, err := s.onlookers(c)
@@ -299,7 +303,7 @@ func (s *Store) Sensitivity(ctx context.Context, scope policy.Scope, class event
 					flush()
 				}
 				list = append(list, x)
-			}, fmt.Sprintf(`SELECT %s FROM sighting WHERE gen = %d AND class = %d AND %s AND asset %% %d = %d ORDER BY asset, day`, sightingFields, gen, class, s.visible(scope), n, i)); err != nil {
+			}, fmt.Sprintf(`SELECT %s FROM sighting WHERE gen = %d AND class = %d AND %s AND %s AND asset %% %d = %d ORDER BY asset, day`, sightingFields, gen, class, around, s.visible(scope), n, i)); err != nil {
 				return err
 			}
 			flush()

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -166,7 +167,7 @@ func TestWatched(t *testing.T) {
 		for _, e := range all {
 			checkEpisode(t, e, looks, bounds, bounds.To)
 			n[string(e.State)]++
-			n[fmt.Sprint(e.Incident)]++
+			n[strconv.FormatBool(e.Incident)]++
 			if e.State != query.EpisodeClosed {
 				continue
 			}
@@ -194,8 +195,8 @@ func TestWatched(t *testing.T) {
 			t.Errorf("%v: the test shows too little", n)
 		}
 		for _, yes := range []bool{true, false} {
-			if got := allEpisodes(t, s, policy.Local(), query.Episodes{Incident: &yes}); len(got) != n[fmt.Sprint(yes)] {
-				t.Errorf("incident %v: %d episodes, want %d", yes, len(got), n[fmt.Sprint(yes)])
+			if got := allEpisodes(t, s, policy.Local(), query.Episodes{Incident: &yes}); len(got) != n[strconv.FormatBool(yes)] {
+				t.Errorf("incident %v: %d episodes, want %d", yes, len(got), n[strconv.FormatBool(yes)])
 			}
 		}
 		for _, state := range query.EpisodeStates {
@@ -259,7 +260,7 @@ func checkSensitivity(t *testing.T, s *Store) {
 	t.Helper()
 	p := query.Period{From: day0 + 20, To: day0 + 90}
 	s.derive.slice = 300
-	list, err := s.Sensitivity(t.Context(), policy.Local(), event.ClassInfection, p)
+	list, err := s.Sensitivity(t.Context(), policy.Local(), event.ClassInfection, p, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

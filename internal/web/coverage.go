@@ -173,16 +173,18 @@ func newCoverageRow(r query.Covered, cov query.Coverage) coverageRow {
 			j++
 		}
 		run := lookRun{X: i * dayWidth, W: (j - i) * dayWidth, R: j * dayWidth}
-		switch from, to := cov.Period.From+event.Day(i), cov.Period.From+event.Day(j-1); {
-		case r.Days[i] == query.Present:
+		from, to := cov.Period.From+event.Day(i), cov.Period.From+event.Day(j-1)
+		switch r.Days[i] {
+		case query.Present:
 			run.Kind = "seen"
 			row.Runs = append(row.Runs, run)
-		case r.Days[i] == query.Missing:
+		case query.Missing:
 			run.Kind = "gap"
 			row.Runs = append(row.Runs, run)
 			if gaps = append(gaps, from.String()); to > from {
 				gaps[len(gaps)-1] += " to " + to.String()
 			}
+		default:
 		}
 		i = j
 	}
