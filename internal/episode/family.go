@@ -33,6 +33,9 @@ var canonical = func() map[string]string {
 	return m
 }()
 
+// Names returns the other names of a family, by its one name.
+func Names(one string) []string { return aliases[strings.ToLower(one)] }
+
 // Family returns the one name of a malware family that feeds call by several,
 // and whether the name is another one of it.
 func Family(name string) (one string, ok bool) {

@@ -1,8 +1,6 @@
 package figure
 
 import (
-	"iter"
-	"maps"
 	"math"
 	"strings"
 )
@@ -15,8 +13,6 @@ var (
 func sqrt(f float64) float64 { return math.Sqrt(f) }
 
 func (r Decimal) known() bool { return !math.IsNaN(float64(r)) && !math.IsInf(float64(r), 0) }
-
-func keys[K comparable, V any](m map[K]V) iter.Seq[K] { return maps.Keys(m) }
 
 // join writes a list as a sentence has it: "a, b and c".
 func join(list []string) string {

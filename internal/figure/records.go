@@ -54,19 +54,21 @@ var RecordDefinitions = []RecordDefinition{
 		compute: (*asker).prevalence,
 	},
 	{
-		ID: "infections-begun", Title: "New infections", Unit: "episodes", Version: 1,
-		Text: "Infection episodes at home that began in the period, first seen by a witness that had been looking for longer than its gap.",
+		ID: "infections-begun", Title: "New infections at lasting addresses", Unit: "episodes", Version: 1,
+		Text: "Infection episodes that began in the period, first seen by a witness that had been looking for longer than its gap, in the networks at home whose addresses do not change. " +
+			"Elsewhere a host begins a new episode with each new address.",
 		Caveats: []string{
 			"Episodes first seen by witnesses who had only begun to look, or looked again after an outage, are not counted: they may be old.",
-			"A host that changes its address begins a new episode.",
+			"A host with two families has two infections.",
 		},
 		compute: (*asker).incidence,
 	},
 	{
-		ID: "infections-ended", Title: "Infections that ended", Unit: "episodes", Version: 1,
-		Text: "Infection episodes at home whose last day lies in the period, and after which a witness that had seen them looked on for longer than its gap and saw nothing.",
+		ID: "infections-ended", Title: "Infections at lasting addresses that ended", Unit: "episodes", Version: 1,
+		Text: "Infection episodes whose last day lies in the period, and after which a witness that had seen them looked on for longer than its gap and saw nothing, in the networks at home whose addresses do not change. " +
+			"Elsewhere an episode ends with the lease.",
 		Caveats: []string{
-			"Not all of them were cleaned: an address that changes ends an episode too.", "Episodes whose witnesses stopped looking are censored, not ended.",
+			"A host that is switched off, or whose malware falls silent, has ended too.", "Episodes whose witnesses stopped looking are censored, not ended.",
 		},
 		compute: (*asker).ended,
 	},
@@ -145,7 +147,10 @@ type asker struct {
 	p     Params
 	since event.Day
 	cov   map[event.Class]query.Coverage
-	eps   *EpisodeCounts
+	eps   map[bool]*EpisodeCounts // of infections: at lasting addresses, and of all
+
+	lasting      []query.Cond // the networks at home whose addresses do not change; nil if not asked for yet
+	lastingShare float64      // of the infected addresses of a day
 }
 
 // Records evaluates every record for a period. The scope must see all: these
@@ -683,25 +688,72 @@ func (a *asker) network(asn uint32, g query.Group, w float64) (line Line, h esti
 	return line, h, nil, nil
 }
 
-// episodes counts the infections at home once for all records that need them.
-func (a *asker) episodes(ctx context.Context, scope policy.Scope, r *Record) (*EpisodeCounts, error) {
+// episodes counts the infections at home, all or those at lasting addresses,
+// once for all records that need them. Where no address is known to last it
+// refuses and gives nil.
+func (a *asker) episodes(ctx context.Context, scope policy.Scope, r *Record, lasting bool) (*EpisodeCounts, error) {
 	cov, err := a.coverage(ctx, scope, event.ClassInfection)
 	if err != nil {
 		return nil, err
 	}
 	r.Panel = lookers(cov, event.ClassInfection).panel()
-	if a.eps != nil {
-		return a.eps, nil
+	where := a.home()
+	if lasting {
+		if where, err = a.lastingNetworks(ctx, scope); err != nil {
+			return nil, err
+		}
+		if len(where) == 0 {
+			r.refuse("lasting", "Of no network with infections is it known that its addresses do not change, and elsewhere an episode measures the lease: import the networks with tocsin refdata networks.")
+			return nil, nil //nolint:nilnil // it is refused
+		}
+		r.Caveats = append(r.Caveats, fmt.Sprintf("These networks have %.1f %% of the infected addresses of a day; nothing is said of the others.", 100*a.lastingShare))
 	}
-	c, err := a.src.Episodes(ctx, scope, query.Episodes{Period: a.p.Period, Classes: []event.Class{event.ClassInfection}, Where: a.home()})
+	if c := a.eps[lasting]; c != nil {
+		return c, nil
+	}
+	c, err := a.src.Episodes(ctx, scope, query.Episodes{Period: a.p.Period, Classes: []event.Class{event.ClassInfection}, Where: where})
 	if err == nil && len(c.Covering) != a.p.Period.Days() {
 		err = errors.New("the episodes are not of the days that were asked for")
 	}
 	if err != nil {
 		return nil, err
 	}
-	a.eps = &c
-	return a.eps, nil
+	if a.eps == nil {
+		a.eps = map[bool]*EpisodeCounts{}
+	}
+	a.eps[lasting] = &c
+	return &c, nil
+}
+
+// lastingNetworks are the conditions of what is in a network at home whose
+// addresses do not change and have one host each; none where there is none.
+func (a *asker) lastingNetworks(ctx context.Context, scope policy.Scope) ([]query.Cond, error) {
+	if a.lasting != nil {
+		return a.lasting, nil
+	}
+	groups, err := a.src.Breakdown(ctx, scope, query.Count{Period: a.p.Period, Class: event.ClassInfection, Where: a.home(), Enrichment: a.p.Enrichment}, query.DimASN)
+	if err != nil {
+		return nil, err
+	}
+	list, all, in := []query.Cond{}, int64(0), int64(0)
+	for _, g := range groups {
+		n := sum(g.Value.Daily)
+		all += n
+		asn, err := strconv.ParseUint(cmp.Or(g.Key, "0"), 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("AS %q: %w", g.Key, err)
+		}
+		if x := a.src.Network(uint32(asn)); x.Known && x.Static && !x.Shared {
+			list = append(list, query.Cond{Dim: query.DimASN, Value: g.Key})
+			in += n
+		}
+	}
+	if len(list) > 0 {
+		list, _ = And(list, a.home())
+		a.lastingShare = float64(in) / float64(max(1, all))
+	}
+	a.lasting = list
+	return list, nil
 }
 
 // gaps adds what the value would be with other gaps.
@@ -717,8 +769,18 @@ func (r *Record) gaps(c *EpisodeCounts, of func(EpisodeTotals) float64) {
 	})
 }
 
+// inLasting adds the conditions of lasting networks to an address.
+func (a *asker) inLasting(v url.Values) url.Values {
+	for _, c := range a.lasting {
+		if c.Dim == query.DimASN {
+			v.Add(string(c.Dim), c.Value)
+		}
+	}
+	return v
+}
+
 func (a *asker) prevalence(ctx context.Context, scope policy.Scope, r *Record) error {
-	c, err := a.episodes(ctx, scope, r)
+	c, err := a.episodes(ctx, scope, r, false)
 	if err != nil {
 		return err
 	}
@@ -734,12 +796,15 @@ func (a *asker) prevalence(ctx context.Context, scope policy.Scope, r *Record) e
 }
 
 func (a *asker) incidence(ctx context.Context, scope policy.Scope, r *Record) error {
-	c, err := a.episodes(ctx, scope, r)
+	c, err := a.episodes(ctx, scope, r, true)
 	if err != nil {
 		return err
 	}
-	r.Evidence = a.address("/episodes", event.ClassInfection, url.Values{"started": {"1"}})
+	r.Evidence = a.address("/episodes", event.ClassInfection, a.inLasting(url.Values{"started": {"1"}, "incident": {"1"}}))
 	r.Uncertainty = Uncertainty{Kind: UncertaintyNone, Method: "a complete count of episodes; how long a gap may be is a choice"}
+	if c == nil {
+		return nil
+	}
 	n := sum(c.Begun)
 	r.Value, r.Input.Rows = value(float64(n)), n
 	for i, n := range c.Begun {
@@ -753,12 +818,15 @@ func (a *asker) incidence(ctx context.Context, scope policy.Scope, r *Record) er
 }
 
 func (a *asker) ended(ctx context.Context, scope policy.Scope, r *Record) error {
-	c, err := a.episodes(ctx, scope, r)
+	c, err := a.episodes(ctx, scope, r, true)
 	if err != nil {
 		return err
 	}
-	r.Evidence = a.address("/episodes", event.ClassInfection, url.Values{"state": {"closed"}})
+	r.Evidence = a.address("/episodes", event.ClassInfection, a.inLasting(url.Values{"state": {"closed"}}))
 	r.Uncertainty = Uncertainty{Kind: UncertaintyNone, Method: "a complete count of episodes that a clean look closed"}
+	if c == nil {
+		return nil
+	}
 	n := sum(c.Closed)
 	r.Value, r.Input.Rows = value(float64(n)), n
 	return nil

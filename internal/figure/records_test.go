@@ -122,7 +122,7 @@ func (l *land) Matched(_ context.Context, s policy.Scope, q query.Matched) ([]qu
 		if own[query.FeedDay{Feed: d.Feed, ASN: asn}] {
 			d.ASN = asn
 		}
-		if !on[d] {
+		if !on[d] || slices.Contains(q.Not, query.FeedFamily{Feed: d.Feed, Family: e.dims[query.DimFamily]}) {
 			continue
 		}
 		k := e.asset
@@ -294,6 +294,9 @@ func TestYear(t *testing.T) {
 		{"a confirmed break leaves too little", "matched", func(l *land) {
 			l.breaks = []query.Break{{Witness: "a", Class: event.ClassInfection, Day: day("2026-03-01"), State: query.BreakConfirmed}}
 		}},
+		{"a confirmed break of a family leaves too little", "matched", func(l *land) {
+			l.breaks = []query.Break{{Witness: "a", Family: "mirai", Class: event.ClassInfection, Day: day("2026-03-01"), State: query.BreakConfirmed}}
+		}},
 		{"few networks", "clusters", func(l *land) {
 			l.list = eventsOf(l, func(e *seen) bool { return e.dims[query.DimASN] == "100" || e.dims[query.DimASN] == "201" })
 		}},
@@ -310,6 +313,7 @@ func TestYear(t *testing.T) {
 		{Witness: "a", Class: event.ClassSite, Day: day("2026-03-01"), State: query.BreakSuspected},
 		{Witness: "a", Class: event.ClassInfection, Day: day("2025-11-01"), State: query.BreakSuspected},
 		{Witness: "c", Class: event.ClassInfection, Day: day("2026-10-01"), State: query.BreakConfirmed},
+		{Witness: "a", Class: event.ClassInfection, Family: "other", Day: day("2026-10-01"), State: query.BreakConfirmed},
 	} {
 		l := twoYears()
 		l.breaks = []query.Break{x}
@@ -444,7 +448,7 @@ func TestOnlyWhatDepends(t *testing.T) {
 		return m
 	}
 	base := all(republic())
-	infected := []string{"infected-addresses-home", "infected-hosts", "hosts-controlled-abroad", "organisations-affected"}
+	infected := []string{"infected-addresses-home", "infected-hosts", "hosts-controlled-abroad", "organisations-affected", "infections-begun", "infections-ended"} // the last two say which share of the addresses they speak of
 	sites := []string{"hacked-sites-home", "hacked-sites-all", "organisations-affected"}
 	for _, x := range []struct {
 		name    string

@@ -185,7 +185,7 @@ func (r *Record) no() string {
 func sayHosts(st *Statement) Sentence {
 	a, h, e := st.Record("infected-addresses-home"), st.Record("infected-hosts"), st.Record("infections-begun")
 	s := Sentence{
-		ID: "hosts", Heading: "Hosts hijacked", Records: []string{a.ID, h.ID, "infections", e.ID}, truths: []string{"hosts-infected", "addresses-infected", "hosts-infected-ever", "infections-begun"},
+		ID: "hosts", Heading: "Hosts hijacked", Records: []string{a.ID, h.ID, "infections", e.ID}, truths: []string{"hosts-infected", "addresses-infected", "hosts-infected-ever", "infections-begun-static"},
 		Why: "The printed number counts every address once in the period. A host whose address changes is counted at each of them, several hosts behind one address are counted once, and the number grows with the length of the period. Addresses are not computers.",
 	}
 	if !a.Publishable() {
@@ -206,7 +206,7 @@ func sayHosts(st *Statement) Sentence {
 		s.Text += " No number of hosts can be given. " + h.no()
 	}
 	if e.Publishable() {
-		s.Text += fmt.Sprintf(" %s infections began in the period.", e.number())
+		s.Text += fmt.Sprintf(" At addresses that do not change, %s infections began in the period.", e.number())
 	}
 	return s
 }
@@ -343,12 +343,12 @@ func sayAttempts(st *Statement) Sentence {
 func sayCleaned(st *Statement) Sentence {
 	e, t := st.Record("infections-ended"), st.Record("time-to-clean")
 	s := Sentence{
-		ID: "cleaned", Heading: "Cleaned", Records: []string{e.ID, t.ID}, truths: []string{"infections-cleaned", "time-to-clean-median-days"},
+		ID: "cleaned", Heading: "Cleaned", Records: []string{e.ID, t.ID}, truths: []string{"infections-cleaned-static", "infections-cleaned", "time-to-clean-median-days"},
 		Why: "Bulletins take what is no longer reported for cleaned. Here an infection has ended only if a witness that had seen it looked on and saw nothing, and even then its address may only have changed.",
 	}
 	if e.Publishable() {
-		s.Honest = e.number() + " ended"
-		s.Text = fmt.Sprintf("%s infections ended in the period.", e.number())
+		s.Honest = e.number() + " ended, at addresses that do not change"
+		s.Text = fmt.Sprintf("At addresses that do not change, %s infections ended in the period.", e.number())
 	} else {
 		s.Honest, s.Text = "no number", "How many infections ended is not known. "+e.no()
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"tocsin/internal/estimate"
@@ -88,6 +87,10 @@ func (l looker) witnesses() map[string]string {
 	return m
 }
 
+func union(a, b []string) []string {
+	return append(slices.Clone(a), minus(b, a)...)
+}
+
 func minus(a, b []string) []string {
 	out := []string{}
 	for _, x := range a {
@@ -99,9 +102,9 @@ func minus(a, b []string) []string {
 }
 
 // year compares a count with that of the same calendar days a year before, on
-// the days on which a witness looked in both years. Witnesses with a confirmed
-// break in the year between leave the comparison; one that nobody has looked at
-// yet forbids it.
+// the days on which a witness looked in both years. What has a confirmed break
+// in the year between, a witness or a family as one sees it, leaves the
+// comparison; a break that nobody has looked at yet forbids it.
 func (a *asker) year(ctx context.Context, scope policy.Scope, id string, version int, q query.Count, measure query.Measure, now int64, cov query.Coverage) (*Comparability, Coverage, error) {
 	prior := LastYear(q.Period)
 	c := &Comparability{Prior: prior, Seed: seedOf(id, version, q.Period)}
@@ -122,7 +125,8 @@ func (a *asker) year(ctx context.Context, scope policy.Scope, id string, version
 	pnow, pthen := lnow.panel().Witnesses, lthen.panel().Witnesses
 	seen.Lost, seen.Gained = minus(pthen, pnow), minus(pnow, pthen)
 	broken := map[string]bool{}
-	var suspected []string
+	var suspected, left []string
+	var not []query.FeedFamily
 	for _, b := range between.Breaks {
 		if b.Class != q.Class || b.State == query.BreakDismissed || b.Day <= prior.From || b.Day > q.Period.To {
 			continue
@@ -132,10 +136,17 @@ func (a *asker) year(ctx context.Context, scope policy.Scope, id string, version
 			what = fmt.Sprintf("%s, %s, from %s: %.0f to %.0f a day", b.Witness, b.Family, b.Day, b.Before, b.After)
 		}
 		seen.Breaks = append(seen.Breaks, string(b.State)+": "+what)
-		if b.State == query.BreakConfirmed {
-			broken[b.Witness] = true
-		} else {
+		switch {
+		case b.State == query.BreakSuspected:
 			suspected = append(suspected, what)
+		case b.Family == "":
+			broken[b.Witness] = true
+			left = append(left, b.Witness)
+		default:
+			for _, f := range union(lnow.feeds[b.Witness], lthen.feeds[b.Witness]) {
+				not = append(not, query.FeedFamily{Feed: f, Family: b.Family})
+			}
+			left = append(left, b.Family+" as seen by "+b.Witness)
 		}
 	}
 	slices.Sort(seen.Breaks)
@@ -174,12 +185,7 @@ func (a *asker) year(ctx context.Context, scope policy.Scope, id string, version
 	var days [2][]query.FeedDay
 	var alone []query.FeedDay
 	for k := range cells {
-		feeds := slices.Clone(lnow.feeds[k.Witness])
-		for _, f := range lthen.feeds[k.Witness] {
-			if !slices.Contains(feeds, f) {
-				feeds = append(feeds, f)
-			}
-		}
+		feeds := union(lnow.feeds[k.Witness], lthen.feeds[k.Witness])
 		if k.AS != 0 {
 			for _, f := range feeds {
 				alone = append(alone, query.FeedDay{Feed: f, ASN: k.AS})
@@ -202,7 +208,7 @@ func (a *asker) year(ctx context.Context, scope policy.Scope, id string, version
 	clusters := map[uint32]*estimate.Cluster{}
 	var total [2]int64
 	for i := range days {
-		list, err := a.src.Matched(ctx, scope, query.Matched{Class: q.Class, Where: q.Where, Measure: measure, Days: days[i], Alone: alone})
+		list, err := a.src.Matched(ctx, scope, query.Matched{Class: q.Class, Where: q.Where, Measure: measure, Days: days[i], Alone: alone, Not: not})
 		if err != nil {
 			return nil, seen, err
 		}
@@ -244,8 +250,9 @@ func (a *asker) year(ctx context.Context, scope policy.Scope, id string, version
 	}
 	c.OK, c.Ratio, c.Interval, c.ClearChange = true, value(res.Ratio.Ratio), rangeOf(res.CI), res.ClearChange
 	c.Why = fmt.Sprintf("Compared on %d days of witnesses on which they looked in both years; %.0f %% of this year's value was seen then. Interval by a bootstrap over %d networks.", c.MatchedDays, 100*w.MatchedShare(), c.Clusters)
-	if len(broken) > 0 {
-		c.Why += " Left out, since their view changed: " + strings.Join(slices.Sorted(keys(broken)), ", ") + "."
+	if len(left) > 0 {
+		slices.Sort(left)
+		c.Why += " Left out of both years, since the view changed: " + join(slices.Compact(left)) + "."
 	}
 	return c, seen, nil
 }

@@ -34,7 +34,12 @@ type Matched struct {
 	// Alone names feeds with networks of their own in which none of their days
 	// count.
 	Alone []FeedDay
+	// Not names what does not count: families of a feed.
+	Not []FeedFamily
 }
+
+// FeedFamily is a family as one feed sees it.
+type FeedFamily struct{ Feed, Family string }
 
 // Cluster is a number of one network.
 type Cluster struct {

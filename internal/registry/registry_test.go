@@ -36,7 +36,6 @@ func TestApply(t *testing.T) {
 		line(t, KindLoss, []string{"old"}, struct{}{}),
 		line(t, KindLoss, []string{"new"}, struct{}{}),
 		line(t, KindPublished, []string{"doc"}, Published{Revision: 1, SHA256: "doc"}),
-		line(t, "decision", nil, "passed over"),
 	} {
 		if err := r.Apply(l); err != nil {
 			t.Fatal(err)

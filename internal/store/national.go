@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"tocsin/internal/episode"
 	"tocsin/internal/event"
 	"tocsin/internal/policy"
 	"tocsin/internal/query"
@@ -126,9 +127,24 @@ func (s *Store) Matched(ctx context.Context, scope policy.Scope, q query.Matched
 		cond := strings.Join(or, " OR ")
 		same[cond] = append(same[cond], fmt.Sprint(int32(d)))
 	}
-	day := "day"
+	day, family := "day", "family"
 	if q.Measure == query.EventRows {
-		day = dayOfTime
+		day, family = dayOfTime, familyColumn
+	}
+	not := "true"
+	var pairs []string
+	for _, x := range q.Not {
+		feed, ok := s.terms.find(x.Feed)
+		if !ok {
+			continue
+		}
+		for _, name := range s.aliases(x.Family) {
+			pairs = append(pairs, fmt.Sprintf("(%d, %d)", feed, name))
+		}
+	}
+	if len(pairs) > 0 {
+		slices.Sort(pairs)
+		not = fmt.Sprintf("(feed, %s) NOT IN (%s)", family, strings.Join(pairs, ", "))
 	}
 	conds := make([]string, 0, len(same))
 	for cond, on := range same {
@@ -138,8 +154,8 @@ func (s *Store) Matched(ctx context.Context, scope policy.Scope, q query.Matched
 	slices.Sort(conds)
 	lo, hi := slices.Min(slices.Collect(maps.Keys(days))), slices.Max(slices.Collect(maps.Keys(days)))
 	gen := s.gen.Load()
-	sightings := fmt.Sprintf(`FROM sighting WHERE gen = %d AND class = %d AND day BETWEEN %d AND %d AND %s AND %s AND (%s)`,
-		gen, q.Class, lo, hi, s.where(q.Where, sightingColumn), s.visible(scope), strings.Join(conds, " OR "))
+	sightings := fmt.Sprintf(`FROM sighting WHERE gen = %d AND class = %d AND day BETWEEN %d AND %d AND %s AND %s AND %s AND (%s)`,
+		gen, q.Class, lo, hi, s.where(q.Where, sightingColumn), s.visible(scope), not, strings.Join(conds, " OR "))
 	sql := ""
 	switch q.Measure {
 	case query.AssetDays:
@@ -149,8 +165,8 @@ func (s *Store) Matched(ctx context.Context, scope policy.Scope, q query.Matched
 	case query.EventRows:
 		from, _ := dayBounds(lo)
 		_, to := dayBounds(hi)
-		sql = fmt.Sprintf(`SELECT asn, count(*) FROM %s WHERE class = %d AND time >= TIMESTAMP '%s' AND time < TIMESTAMP '%s' AND %s AND %s AND %s AND (%s) GROUP BY asn`,
-			eventSource(gen), q.Class, from, to, s.where(q.Where, eventColumn), s.visible(scope), s.notHidden(), strings.Join(conds, " OR "))
+		sql = fmt.Sprintf(`SELECT asn, count(*) FROM %s WHERE class = %d AND time >= TIMESTAMP '%s' AND time < TIMESTAMP '%s' AND %s AND %s AND %s AND %s AND (%s) GROUP BY asn`,
+			eventSource(gen), q.Class, from, to, s.where(q.Where, eventColumn), s.visible(scope), s.notHidden(), not, strings.Join(conds, " OR "))
 	default:
 		return nil, fmt.Errorf("store: no measure %q", q.Measure)
 	}
@@ -159,6 +175,17 @@ func (s *Store) Matched(ctx context.Context, scope policy.Scope, q query.Matched
 		return c.each(func(r *rows) { out = append(out, query.Cluster{ASN: at[uint32](r, 0), N: at[int64](r, 1)}) }, sql+" ORDER BY 1")
 	})
 	return out, err
+}
+
+// aliases returns the numbers of all words that are a family's name.
+func (s *Store) aliases(family string) []uint32 {
+	var out []uint32
+	for _, name := range append(episode.Names(family), family) {
+		if id, ok := s.terms.find(name); ok && id != 0 && !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // Sightings gives the sightings of a class in a period to f, those of one

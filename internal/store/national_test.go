@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -41,6 +42,7 @@ func withControllers(r *rand.Rand, parts []*Part) {
 // one is a sighting as the slow reference sees it.
 type one struct {
 	asset, feed string
+	family      string
 	day         event.Day
 	asn         uint32
 }
@@ -50,7 +52,7 @@ func ones(parts []*Part, class event.Class) []one {
 	for _, p := range parts {
 		for i := range p.Events {
 			if e := &p.Events[i]; e.Class() == class {
-				list = append(list, one{asset: p.Notes[i].Asset.Key.String(), feed: p.Delivery.Feed, day: e.Day(), asn: p.Notes[i].ASN})
+				list = append(list, one{asset: p.Notes[i].Asset.Key.String(), feed: p.Delivery.Feed, day: e.Day(), asn: p.Notes[i].ASN, family: cmp.Or(e.Family, e.Identifier)})
 			}
 		}
 	}
@@ -115,6 +117,7 @@ func TestNational(t *testing.T) {
 			own := uint32(64500 + r.IntN(3))
 			ask.Class = class
 			ask.Alone = []query.FeedDay{{Feed: "feed1", ASN: own}}
+			ask.Not = []query.FeedFamily{{Feed: "feed0", Family: "qakbot"}, {Feed: "nobody", Family: "mirai"}, {Feed: "feed1", Family: "nothing"}}
 			for d := period.From; d <= period.To; d++ {
 				for _, f := range []string{"feed0", "feed1", "feed2", "nobody"} {
 					if r.IntN(3) == 0 {
@@ -138,7 +141,7 @@ func TestNational(t *testing.T) {
 					if hasOwn(x.feed, x.asn) {
 						cell = x.asn
 					}
-					if !on[fmt.Sprint(x.feed, cell, x.day)] {
+					if !on[fmt.Sprint(x.feed, cell, x.day)] || x.feed == "feed0" && slices.Contains([]string{"qakbot", "qbot", "pinkslipbot"}, x.family) {
 						continue
 					}
 					switch k := fmt.Sprint(x.asn, x.asset, x.day); {
