@@ -74,7 +74,7 @@ func printStatement(s *figure.Statement) error {
 			if i == 0 {
 				label = "What is so (SIMULATED): "
 			}
-			fmt.Printf("  %s%s %s\n", label, figure.Words(t.Value), t.Text)
+			fmt.Printf("  %s%s %s\n", label, t.Number, t.Text)
 		}
 	}
 	fmt.Println()

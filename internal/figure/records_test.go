@@ -526,7 +526,7 @@ func TestNoPairs(t *testing.T) {
 
 func TestWords(t *testing.T) {
 	t.Parallel()
-	for f, want := range map[float64]string{0: "0", 9.96: "10.0", 3: "3", 3.25: "3.2", 999: "999", 1000: "1,000", 1234567.8: "1,234,568", -.3: "-0.3", -1200: "-1,200", inf: "no number"} {
+	for f, want := range map[float64]string{0: "0", 9.96: "10.0", 3: "3", 3.25: "3.2", 999: "999", 1000: "1\u202f000", 1234567.8: "1\u202f234\u202f568", -.3: "-0.3", -1200: "-1\u202f200", inf: "no number"} {
 		if got := figure.Words(figure.Decimal(f)); got != want {
 			t.Errorf("%v: %q, want %q", f, got, want)
 		}

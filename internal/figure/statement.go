@@ -41,9 +41,10 @@ type Sentence struct {
 
 // Truth is what is so in a simulated country, by the simulator's own state.
 type Truth struct {
-	ID    string  `json:"id"`
-	Text  string  `json:"text"`
-	Value Decimal `json:"value"`
+	ID     string  `json:"id"`
+	Text   string  `json:"text"`
+	Number string  `json:"number"` // the value in words
+	Value  Decimal `json:"value"`
 }
 
 // LossSummary is what the loss page says, for the statement.
@@ -92,6 +93,10 @@ func (s *Statement) Reveal(truth []Truth) {
 		for _, id := range x.truths {
 			for _, t := range truth {
 				if t.ID == id {
+					t.Number = Words(t.Value)
+					if strings.HasPrefix(id, "change-") {
+						t.Number = change(t.Value)
+					}
 					x.Truth = append(x.Truth, t)
 				}
 			}
@@ -112,6 +117,10 @@ func (s *Statement) Record(id string) *Record {
 	return &Record{ID: id, Refusal: &Refusal{Test: "unknown", Why: "There is no such record."}}
 }
 
+// groups stands between groups of three digits: a narrow space that keeps them
+// together, as on all pages.
+const groups = "\u202f"
+
 // Words writes a number as text has it: grouped, and without decimals from 10
 // on.
 func Words(r Decimal) string {
@@ -128,12 +137,12 @@ func Words(r Decimal) string {
 	t := fmt.Sprintf("%.*f", digits, f)
 	whole, frac, _ := strings.Cut(t, ".")
 	for i := len(whole) - 3; i > 0; i -= 3 {
-		whole = whole[:i] + "," + whole[i:]
+		whole = whole[:i] + groups + whole[i:]
 	}
 	if frac != "" {
 		whole += "." + frac
 	}
-	if neg && strings.Trim(whole, "0.,") != "" {
+	if neg && strings.Trim(whole, "0."+groups) != "" {
 		whole = "-" + whole
 	}
 	return whole

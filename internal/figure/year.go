@@ -230,7 +230,7 @@ func (a *asker) year(ctx context.Context, scope policy.Scope, id string, version
 		Then: Decimal(w.Then / scale), Exits: Decimal(w.Exits / scale), MatchedThen: Decimal(w.MatchedThen / scale),
 		MatchedNow: Decimal(w.MatchedNow / scale), Entries: Decimal(w.Entries / scale), Now: Decimal(w.Now / scale),
 	}
-	y := estimate.Years{Then: w.Then, Now: w.Now, Breaks: suspected, Seed: c.Seed}
+	y := estimate.Years{Then: w.Then, Now: w.Now, Seed: c.Seed}
 	for _, x := range clusters {
 		y.Clusters = append(y.Clusters, *x)
 	}
@@ -238,6 +238,14 @@ func (a *asker) year(ctx context.Context, scope policy.Scope, id string, version
 	c.Clusters = len(y.Clusters)
 	if r := w.Refused(); r != nil { // before anything else: it is the plainest reason
 		c.Test, c.Why = r.Test, r.Why
+		return c, seen, nil
+	}
+	if n := len(suspected); n > 0 {
+		c.Test = "break"
+		c.Why = fmt.Sprintf("Between the two periods what one witness sees shifted in a way that no other saw (%s), and nobody has said yet whether its view changed or the world.", suspected[0])
+		if n > 1 {
+			c.Why = fmt.Sprintf("Between the two periods what a single witness sees shifted %d times in a way that no other saw (first: %s), and nobody has said yet whether its view changed or the world.", n, suspected[0])
+		}
 		return c, seen, nil
 	}
 	res, refusal, err := estimate.YearOnYear(y)

@@ -214,7 +214,7 @@ func (f *fake) Statement(_ context.Context, s policy.Scope, _ figure.Params) (fi
 			}
 		}
 	}
-	x.Sentences[0].Truth = []figure.Truth{{ID: "hosts-infected", Text: "infected hosts at home, mean of the days", Value: 1234.5}}
+	x.Sentences[0].Truth = []figure.Truth{{ID: "hosts-infected", Text: "infected hosts at home, mean of the days", Number: "1,234", Value: 1234.5}}
 	return x, nil
 }
 

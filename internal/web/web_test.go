@@ -167,6 +167,7 @@ var routes = []string{
 	"/episodes", "/episodes?class=infection&state=open&started=1&q=a&asn=64500", "/episodes?page=2",
 	"/events", "/events?class=infection&q=a&asn=64500&organisation=(unknown)", "/events?delivery=d1", "/events?page=2", "/events?limit=1",
 	"/events/d1/1", "/events/d1/2", "/events/d1/3", "/events/d1/4", "/events/d1/5", "/events/d1/6", "/events/d9/1", "/events/x/y",
+	"/statement", "/statement?from=2026-11-01&to=2026-11-10", "/statement?asn=1", "/records/infected-addresses-home", "/records/hosts-controlled-abroad", "/records/nope", "/api/v1/report?from=2026-11-01&to=2026-11-10",
 	"/loss", "/loss?from=2026-11-01&to=2026-11-20", "/published", "/published/1", "/published/2", "/published/2?against=2", "/published/9", "/published/x", "/api/v1/published", "/api/v1/published/2",
 	"/deliveries", "/deliveries?feed=shadowserver&state=loaded", "/deliveries/d1", "/deliveries/d77", "/quarantine", "/quarantine?delivery=d1",
 	"/rates", "/rates?figure=attack-attempts&by=asn", "/rates?figure=c2-abroad", "/rates?by=sector", "/released", "/released?month=2026-10", "/released?month=2026-10&revision=1", "/released?month=1999-01",
