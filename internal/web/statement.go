@@ -45,6 +45,7 @@ type recordRow struct {
 	Change   string // against last year, in words
 	Looked   string
 	Evidence string // the page that opens it
+	Paper    bool   // it stands on a page of its own, away from the others
 }
 
 type recordView struct {
@@ -488,7 +489,11 @@ func (s *Server) report(c *call) error {
 		if err := s.nameLines(c, &x); err != nil {
 			return err
 		}
+		x.Paper = true
 		w.Records = append(w.Records, x)
+	}
+	for i := range w.Numbers {
+		w.Numbers[i].Href = "#" + w.Numbers[i].ID
 	}
 	var b bytes.Buffer
 	if err := s.pages["report"].ExecuteTemplate(&b, "report.html", w); err != nil {

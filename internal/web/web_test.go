@@ -215,6 +215,9 @@ func TestHostileText(t *testing.T) {
 		// What html/template escaped is text; what is left is ours.
 		text := strings.NewReplacer("&lt;", "", "&gt;", "", "&#34;", "", "&#39;", "").Replace(body)
 		text = regexp.MustCompile(`>[^<]*<`).ReplaceAllString(text, "><")
+		if strings.HasPrefix(target, "/api/v1/report") { // it stands alone, with our own style in it
+			text = strings.Replace(text, "<style></style>", "", 1)
+		}
 		text = regexp.MustCompile(`(value|aria-label|title)="[^"]*"`).ReplaceAllString(text, "")
 		if m := tag.FindString(text); m != "" {
 			t.Errorf("%s: has %q", target, m)
