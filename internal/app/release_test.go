@@ -235,6 +235,44 @@ func TestRatesOfHome(t *testing.T) {
 	}
 }
 
+// TestReleaseMarking holds that what a feed marks RED is in no released number,
+// and in those of the team.
+func TestReleaseMarking(t *testing.T) {
+	t.Parallel()
+	r := loadedMonth(t, t.TempDir())
+	count := func(s policy.Scope) (sum int64) {
+		f, err := r.Figure(t.Context(), s, "infected-addresses", figure.Params{Period: march(), By: query.DimRegion})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range f.Breakdown.Rows {
+			sum += row.Value.Sum
+		}
+		if sum != f.Value.Sum {
+			t.Errorf("the rows sum to %d, the value is %d", sum, f.Value.Sum)
+		}
+		return sum
+	}
+	team, public := count(localScope), count(policy.ForRelease())
+	if team == 0 || team != public {
+		t.Fatalf("%d for the team, %d to release", team, public)
+	}
+	p, red := parcelOf(7, 0, 400), "RED"
+	p.feed = "secret-source"
+	format := "shadowserver"
+	if _, err := r.SetFeed(t.Context(), localScope, web.FeedSettings{Name: p.feed, Format: &format, Marking: &red}); err != nil {
+		t.Fatal(err)
+	}
+	r.mustSend(t, p)
+	r.settle(t)
+	if now := count(localScope); now <= team {
+		t.Errorf("the team's number stays %d", now)
+	}
+	if now := count(policy.ForRelease()); now != public {
+		t.Errorf("the number to release goes from %d to %d", public, now)
+	}
+}
+
 // TestRelease shows that a month is released once and kept as it was released,
 // whatever comes later; that a second takes a reason; and that anybody reads
 // the bytes.

@@ -150,7 +150,7 @@ var ReleaseMethod = []string{
 	"Numbers are rounded to whole ones; 0 stands for none, and in a mean of days for less than one half. The total is the sum of the rows as rounded.",
 	"Numbers from 1 to 4 are suppressed, and as many others as keep them from being computed out of the total.",
 	"The tables are made once, for a whole month, and kept as they were released. A revision is a release of its own, with its reason: whoever has both can subtract one from the other, so there is none without need.",
-	"They count what feeds saw, whatever the marking of the single report: a row names no asset.",
+	"They count what is marked up to TLP:AMBER. What is marked AMBER+STRICT or RED is in no number.",
 }
 
 // Marshal writes the release as indented JSON and a newline: the bytes that are

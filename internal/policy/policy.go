@@ -41,7 +41,14 @@ type Scope struct {
 	orgs  []string
 	feeds []string // feeds that may be pushed to; nil means none, "*" any
 	read  bool
+
+	upTo event.Marking // of rows that may be counted for release; Unmarked if it is none
 }
+
+// ForRelease is the scope in which numbers are counted that are to be released:
+// rows of all organisations, of those markings up to which a number, that names
+// no asset, may leave. What is marked more strictly is in no such number.
+func ForRelease() Scope { return Scope{who: "release", read: true, upTo: event.Amber} }
 
 // Local is the scope of the person at the keyboard: the commands, and the
 // pages on loopback while there are no users.
@@ -70,6 +77,10 @@ func (s Scope) Role() Role { return s.role }
 // All reports whether the asker may read every row.
 func (s Scope) All() bool { return s.read && s.role >= Analyst }
 
+// Everyone reports whether it does not matter whom a row concerns, but how it
+// is marked: see [ForRelease].
+func (s Scope) Everyone() bool { return s.upTo != event.Unmarked }
+
 // Administers reports whether the asker may change feeds, tokens and what is
 // loaded.
 func (s Scope) Administers() bool { return s.role == Admin && s.read }
@@ -95,6 +106,9 @@ func (s Scope) Sees(org string, m event.Marking) bool {
 	if s.All() {
 		return true
 	}
+	if s.Everyone() {
+		return m <= s.upTo
+	}
 	return m < event.Red && org != "" && slices.Contains(s.Organisations(), org)
 }
 
@@ -103,6 +117,8 @@ func (s Scope) MaxMarking() event.Marking {
 	switch {
 	case s.All():
 		return event.Red
+	case s.Everyone():
+		return s.upTo
 	case s.role == Organisation && s.read:
 		return event.AmberStrict
 	}

@@ -61,6 +61,15 @@ func TestRelease(t *testing.T) {
 			t.Fatalf("%s of %q for %+v", m, org, s)
 		}
 	})
+	s := ForRelease()
+	for m := event.Unmarked; m <= event.Red; m++ {
+		if s.Sees("uni", m) != (m <= event.Amber) || s.Sees("", m) != s.Sees("uni", m) {
+			t.Errorf("to release, %s: %t", m, s.Sees("uni", m))
+		}
+	}
+	if s.All() || s.Administers() || s.MayPush("x") || len(s.Organisations()) != 0 || !s.Everyone() || Local().Everyone() {
+		t.Errorf("%+v", s)
+	}
 	if _, has := (Releasable[int]{}).Value(); has {
 		t.Error("an empty Releasable gives a value")
 	}

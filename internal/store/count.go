@@ -128,6 +128,9 @@ func (s *Store) visible(scope policy.Scope) string {
 	if scope.All() {
 		return "true"
 	}
+	if scope.Everyone() {
+		return fmt.Sprintf("marking <= %d", scope.MaxMarking())
+	}
 	var in []string
 	for _, o := range scope.Organisations() {
 		if n, ok := s.terms.find(o); ok && n != 0 {
