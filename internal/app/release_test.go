@@ -257,10 +257,10 @@ func TestReleaseMarking(t *testing.T) {
 	if team == 0 || team != public {
 		t.Fatalf("%d for the team, %d to release", team, public)
 	}
-	p, red := parcelOf(7, 0, 400), "RED"
+	p, red := parcelOf(0, 1, 400), "RED"
 	p.feed = "secret-source"
-	format := "shadowserver"
-	if _, err := r.SetFeed(t.Context(), localScope, web.FeedSettings{Name: p.feed, Format: &format, Marking: &red}); err != nil {
+	yes := true
+	if _, err := r.SetFeed(t.Context(), localScope, web.FeedSettings{Name: p.feed, Historical: &yes, Marking: &red}); err != nil {
 		t.Fatal(err)
 	}
 	r.mustSend(t, p)
