@@ -230,7 +230,10 @@ func (d demoCmd) Run(ctx context.Context, g *globals) error {
 			}
 			return errDone
 		}
-		fmt.Fprintf(os.Stderr, "The figures are at %s (Ctrl-C stops).\n", url)
+		if err := a.Derived(ctx); err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "The statement, with what is so in this country beside it, is at %sstatement (Ctrl-C stops).\n", url)
 		return nil
 	})
 }
