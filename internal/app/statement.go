@@ -170,6 +170,8 @@ func (n national) Network(asn uint32) figure.Network {
 	return f
 }
 
+func (n national) AllUsers() float64 { return n.facts.AllUsers() }
+
 func (n national) Users(asn uint32) (float64, bool) { return n.facts.Users(asn) }
 
 // statements keeps the statements made last: one takes longer than a page. Its

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 )
@@ -64,8 +65,8 @@ func Turnbull(spells []Spell) (Survival, error) {
 	}
 	// Steps lo to hi-1 lie within the spell, those from in on after its entry.
 	type reach struct{ lo, hi, in int }
-	reaches := make([]reach, len(spells))
-	for i, s := range spells {
+	weight := map[reach]float64{} // spells of whole days are alike, most of them
+	for _, s := range spells {
 		from := func(t float64) int {
 			k, _ := slices.BinarySearchFunc(steps, t, func(st Step, t float64) int { return cmp.Compare(st.After, t) })
 			return k
@@ -74,8 +75,11 @@ func Turnbull(spells []Spell) (Survival, error) {
 		if !math.IsInf(s.Until, 1) {
 			hi = least(0, len(steps), func(k int) bool { return steps[k].Until > s.Until })
 		}
-		reaches[i] = reach{from(s.After), hi, from(s.Entry)}
+		weight[reach{from(s.After), hi, from(s.Entry)}]++
 	}
+	reaches := slices.SortedFunc(maps.Keys(weight), func(a, b reach) int {
+		return cmp.Or(cmp.Compare(a.lo, b.lo), cmp.Compare(a.hi, b.hi), cmp.Compare(a.in, b.in))
+	})
 	n := len(steps)
 	p, sum, add := make([]float64, n), make([]float64, n+1), make([]float64, n+1)
 	for i := range p {
@@ -93,12 +97,13 @@ func Turnbull(spells []Spell) (Survival, error) {
 			if in <= 0 || seen <= 0 {
 				continue
 			}
-			// The spell, and those that ended before they could be seen.
-			add[r.lo] += 1 / in
-			add[r.hi] -= 1 / in
-			add[0] += 1 / seen
-			add[r.in] -= 1 / seen
-			total += 1 / seen
+			// The spells, and those that ended before they could be seen.
+			w := weight[r]
+			add[r.lo] += w / in
+			add[r.hi] -= w / in
+			add[0] += w / seen
+			add[r.in] -= w / seen
+			total += w / seen
 		}
 		moved, run := 0.0, 0.0
 		for i := range p {

@@ -34,8 +34,10 @@ type Source interface {
 	Spells(ctx context.Context, scope policy.Scope, q query.Episodes) (Spells, error)
 	// Network tells what is known of how an AS hands out addresses.
 	Network(asn uint32) Network
-	// Users is how many people use the internet in an AS, if known.
+	// Users is how many people use the internet in an AS, if known, and
+	// AllUsers in all networks of which that is known.
 	Users(asn uint32) (float64, bool)
+	AllUsers() float64
 }
 
 // EpisodeCounts are episodes of a class, on each day of a period.
@@ -129,7 +131,7 @@ type Panel struct {
 
 // Coverage is how far the panel sees.
 type Coverage struct {
-	ShareOfUsers *Decimal `json:"share_of_users"` // of users in networks with any sighting; null where users are not known
+	ShareOfUsers *Decimal `json:"share_of_users"` // per cent of the internet's users at home, in networks with any sighting; null where users are not known
 	Lost         []string `json:"witnesses_lost"` // looked a year before, and not now
 	Gained       []string `json:"witnesses_gained"`
 	Breaks       []string `json:"breaks"` // in the year, in words

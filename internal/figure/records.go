@@ -278,7 +278,11 @@ func (a *asker) count(ctx context.Context, scope policy.Scope, r *Record, def *D
 	for i, n := range daily {
 		r.Series = append(r.Series, Point{q.Period.From + event.Day(i), n})
 	}
+	var users *Decimal
 	if measure != query.EventRows {
+		if users, err = a.reach(ctx, scope, q); err != nil {
+			return err
+		}
 		if err := a.without(ctx, scope, r, query.Sole{Count: q, Measure: measure, Witness: look.witnesses()}, n, scale); err != nil {
 			return err
 		}
@@ -294,7 +298,37 @@ func (a *asker) count(ctx context.Context, scope policy.Scope, r *Record, def *D
 	if a.p.Enrichment == 0 {
 		r.Comparability, r.Coverage, err = a.year(ctx, scope, r.ID, r.Version, q, measure, n, cov)
 	}
+	r.Coverage.ShareOfUsers = users
 	return err
+}
+
+// reach says which share of the internet's users at home is in networks in
+// which the panel has seen anything of the class.
+func (a *asker) reach(ctx context.Context, scope policy.Scope, q query.Count) (*Decimal, error) {
+	all := a.src.AllUsers()
+	if all <= 0 {
+		return nil, nil //nolint:nilnil // it is not known
+	}
+	groups, err := a.src.Breakdown(ctx, scope, q, query.DimASN)
+	if err != nil {
+		return nil, err
+	}
+	var list []float64
+	for _, g := range groups {
+		asn, err := strconv.ParseUint(cmp.Or(g.Key, "0"), 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("AS %q: %w", g.Key, err)
+		}
+		if n, ok := a.src.Users(uint32(asn)); ok && g.Value.Events > 0 {
+			list = append(list, n)
+		}
+	}
+	slices.Sort(list) // sums of floats depend on their order
+	seen := 0.0
+	for _, n := range list {
+		seen += n
+	}
+	return value(100 * seen / all), nil
 }
 
 // without says what the value would be without each witness in turn.

@@ -179,7 +179,8 @@ func (l *land) Spells(context.Context, policy.Scope, query.Episodes) (figure.Spe
 }
 
 func (l *land) Network(asn uint32) figure.Network { return l.networks[asn] }
-func (l *land) Users(uint32) (float64, bool)      { return 0, false }
+func (l *land) Users(asn uint32) (float64, bool)  { return 1000, asn < 130 }
+func (l *land) AllUsers() float64                 { return 40_000 }
 func days(from, to string) query.Period           { return query.Period{From: day(from), To: day(to)} }
 func eventsOf(l *land, f func(e *seen) bool) []seen {
 	return slices.DeleteFunc(slices.Clone(l.list), func(e seen) bool { return !f(&e) })

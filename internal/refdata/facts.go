@@ -134,6 +134,24 @@ func (f *Facts) Users(asn uint32) (float64, bool) {
 	return 0, false
 }
 
+// AllUsers returns the users of all AS that are known together.
+func (f *Facts) AllUsers() float64 {
+	n := 0.0
+	for i := range f.all() {
+		for _, asn := range slices.Sorted(maps.Keys(f.parts[i].as)) {
+			if i == f.firstOf(asn) {
+				n += f.parts[i].as[asn].users
+			}
+		}
+	}
+	return n
+}
+
+// firstOf returns the part that answers for the users of an AS.
+func (f *Facts) firstOf(asn uint32) int {
+	return slices.IndexFunc(f.parts, func(p factPart) bool { _, ok := p.as[asn]; return ok })
+}
+
 // Samples returns how many samples the users of an AS were estimated from;
 // false if that is not known.
 func (f *Facts) Samples(asn uint32) (float64, bool) {
