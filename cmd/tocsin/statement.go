@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"tocsin/internal/event"
@@ -41,7 +42,7 @@ func (c statementCmd) Run(ctx context.Context, g *globals) error {
 	return with(ctx, g, func(x *client) error {
 		q := c.values()
 		if c.Enrichment != 0 {
-			q.Set("enrichment", fmt.Sprint(c.Enrichment))
+			q.Set("enrichment", strconv.FormatUint(uint64(c.Enrichment), 10))
 		}
 		if err := madeOf(ctx, x, q); err != nil {
 			return err
@@ -81,17 +82,16 @@ func printStatement(s *figure.Statement) error {
 	rows := [][]string{{"RECORD", "VALUE", "UNIT", "HOW SURE", "LAST YEAR"}}
 	for i := range s.Records {
 		r := &s.Records[i]
-		value, sure, last := "no number", "", ""
+		value, last := "no number", ""
 		if r.Publishable() {
 			value = figure.Words(*r.Value)
 		}
+		sure := r.Uncertainty.Kind
 		switch {
 		case r.Refusal != nil:
 			sure = "refused: " + r.Refusal.Test
 		case r.Uncertainty.Range != nil:
 			sure = figure.WordsRange(r.Uncertainty.Range)
-		default:
-			sure = r.Uncertainty.Kind
 		}
 		if c := r.Comparability; c != nil {
 			switch {

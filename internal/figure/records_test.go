@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -182,6 +183,7 @@ func (l *land) Network(asn uint32) figure.Network { return l.networks[asn] }
 func (l *land) Users(asn uint32) (float64, bool)  { return 1000, asn < 130 }
 func (l *land) AllUsers() float64                 { return 40_000 }
 func days(from, to string) query.Period           { return query.Period{From: day(from), To: day(to)} }
+
 func eventsOf(l *land, f func(e *seen) bool) []seen {
 	return slices.DeleteFunc(slices.Clone(l.list), func(e seen) bool { return !f(&e) })
 }
@@ -196,7 +198,7 @@ func twoYears() *land {
 	put := func(d event.Day, feed string, asn, n, offset int) {
 		for i := range n {
 			l.list = append(l.list, seen{d, event.ClassInfection, fmt.Sprintf("192.0.%d.%d", asn, i+offset), map[query.Dim]string{
-				query.DimASN: fmt.Sprint(asn), query.DimFeed: feed, query.DimCountry: "XS", query.DimFamily: "mirai", query.DimOrganisation: fmt.Sprintf("o%d", asn),
+				query.DimASN: strconv.Itoa(asn), query.DimFeed: feed, query.DimCountry: "XS", query.DimFamily: "mirai", query.DimOrganisation: fmt.Sprintf("o%d", asn),
 			}})
 		}
 	}
@@ -344,11 +346,11 @@ func TestLastYear(t *testing.T) {
 // republic has something of everything.
 func republic() *land {
 	l := twoYears()
-	r := rand.New(rand.NewPCG(3, 5)) //nolint:gosec // a test
+	r := rand.New(rand.NewPCG(3, 5))
 	for _, y := range []string{"2025-11-10", "2026-11-10"} {
 		for i := range 300 {
 			d := day(y) + event.Day(r.IntN(3))
-			asn := fmt.Sprint(100 + i%30)
+			asn := strconv.Itoa(100 + i%30)
 			for _, f := range []string{"a", "b"} {
 				if r.IntN(2) > 0 {
 					continue

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tocsin/internal/episode"
@@ -125,7 +126,7 @@ func (s *Store) Matched(ctx context.Context, scope policy.Scope, q query.Matched
 			or = append(or, "(feed, asn) IN ("+list(some, pair)+")")
 		}
 		cond := strings.Join(or, " OR ")
-		same[cond] = append(same[cond], fmt.Sprint(int32(d)))
+		same[cond] = append(same[cond], strconv.Itoa(int(d)))
 	}
 	day, family := "day", "family"
 	if q.Measure == query.EventRows {

@@ -61,7 +61,7 @@ func ones(parts []*Part, class event.Class) []one {
 
 func TestNational(t *testing.T) {
 	t.Parallel()
-	r := rand.New(rand.NewPCG(7, 7)) //nolint:gosec // a test
+	r := rand.New(rand.NewPCG(7, 7))
 	parts := seasons(r, 3, 1200)
 	withControllers(r, parts)
 	s := open(t, t.TempDir())
