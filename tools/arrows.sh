@@ -72,7 +72,6 @@ yes figure        tocsin/internal/refdata
 no  figure        tocsin/internal/query
 no  figure        tocsin/internal/estimate
 no  figure        tocsin/internal/policy
-no  figure        tocsin/internal/estimate
 yes estimate      os
 yes estimate      net/http
 yes estimate      tocsin/internal/figure
@@ -150,8 +149,7 @@ package() { # package PATH NAME: an empty package
   printf '// Package %s is empty.\npackage %s\n' "$2" "$2" >"$dir/$1/doc.go"
 }
 printf 'module tocsin\n\ngo 1.26.0\n' >"$dir/go.mod"
-for name in event policy query decode rules enrich refdata detect episode figure estimate coverage sim calibrate archive intake store registry web notify share app bench other; do
-for name in event policy query decode rules enrich refdata detect episode figure estimate loss sim calibrate archive intake store registry web notify share app bench other; do
+for name in event policy query decode rules enrich refdata detect episode figure estimate coverage loss sim calibrate archive intake store registry web notify share app bench other; do
   package "internal/$name" "$name"
 done
 package internal/sim/worlds worlds
