@@ -214,11 +214,15 @@ func (d demoCmd) Run(ctx context.Context, g *globals) error {
 			fmt.Fprintf(os.Stderr, "Making a simulated country of about %d rows ...\n", d.Rows)
 			p := newProgress(g, "demo")
 			p.unit = "deliveries taken in"
-			if err := a.Simulate(ctx, simulation(country, madeFrom(d.Seed, d.Rows, d.To)), func(n int) { p.show(int64(n), 0) }); err != nil {
+			s := simulation(country, madeFrom(d.Seed, d.Rows, d.To))
+			if err := a.Simulate(ctx, s, func(n int) { p.show(int64(n), 0) }); err != nil {
 				return err
 			}
 			p.end()
 			if err := a.Settled(ctx); err != nil {
+				return err
+			}
+			if _, err := a.Decide(ctx, s.Decisions); err != nil {
 				return err
 			}
 			fmt.Fprintf(os.Stderr, "Loaded after %.1f s.\n", time.Since(started).Seconds())
@@ -252,6 +256,7 @@ func simulation(c *sim.Country, from string) app.Simulation {
 	for _, f := range c.Feeds() {
 		s.Feeds = append(s.Feeds, registry.Feed{Name: f.Name, Format: f.Format, Marking: f.Marking, Schedule: f.Schedule, Upstream: f.Upstream})
 	}
+	s.Decisions = decisions(c)
 	s.Deliveries = func(yield func(app.SimulatedDelivery) bool) {
 		for d := range c.Deliveries() {
 			if !yield(app.SimulatedDelivery{Feed: d.Feed, Format: d.Format, Name: d.Name, Report: d.Report, Received: d.Received, Bytes: d.Bytes}) {

@@ -26,6 +26,7 @@ type Simulation struct {
 	Feeds          []registry.Feed
 	Loss           []byte // inputs of the loss page; nil for none
 	Deliveries     iter.Seq[SimulatedDelivery]
+	Decisions      []SimulatedDecision // for [App.Decide], when all is loaded
 }
 
 // SimulatedDelivery is one delivery and when it arrived.

@@ -35,6 +35,9 @@ func (d dice) n(k int) int {
 // hit is true in m of 1000 cases.
 func (d dice) hit(m int) bool { return d.n(1000) < m }
 
+// rare is true in m of a million cases.
+func (d dice) rare(m int) bool { return d.n(1_000_000) < m }
+
 // times draws a whole number whose mean is m thousandths.
 func (d dice) times(m int) int {
 	n := m / 1000
@@ -55,10 +58,10 @@ func (d dice) pick(sums []int) int {
 	return len(sums) - 1
 }
 
-// age draws for how many days something has been there of which m of 1000 end
-// in a day.
+// age draws for how many days something has been there of which m of a million
+// end in a day.
 func (d dice) age(m int) (days Day) {
-	for !d.hit(m) {
+	for !d.rare(m) {
 		days++
 	}
 	return days

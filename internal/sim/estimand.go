@@ -32,12 +32,13 @@ type places uint32
 // control is who commands what has one address or is one host.
 type control struct {
 	asn    uint32
+	keeps  bool   // the host keeps an address of its own
 	abroad places // where controllers abroad lie
 	unsure bool   // a controller's location and registration disagree on home
 }
 
 func (c *control) join(o control) {
-	c.asn = o.asn
+	c.asn, c.keeps = o.asn, o.keeps
 	c.abroad |= o.abroad
 	c.unsure = c.unsure || o.unsure
 }
@@ -49,21 +50,23 @@ type ledger struct {
 	from, to Day
 	geo      *geography
 
-	hosts                 census[uint64]
-	addresses             census[address]
-	begun                 int
-	cleaned               []Day
-	ctlHome, ctlAway      int // controller-days
-	ctlUnsure             int
-	ctlCountry            map[uint8]int
-	sites, sitesBegun     map[string]place
-	hackedBefore, hacked  map[string]place
-	services              int // service-days
-	victims               [4]map[int16]bool
-	serviceOf             map[assetKey]bool
-	hostToday             map[uint64]control
-	addressToday          map[address]control
-	organisationsAffected map[int16]bool
+	hosts                  census[uint64]
+	addresses              census[address]
+	begun                  int
+	cleaned                []Day
+	begunKept, cleanedKept int // in networks where all hosts keep an address of their own
+	hostsKept              int // host-days there
+	ctlHome, ctlAway       int // controller-days
+	ctlUnsure              int
+	ctlCountry             map[uint8]int
+	sites, sitesBegun      map[string]place
+	hackedBefore, hacked   map[string]place
+	services               int // service-days
+	victims                [4]map[int16]bool
+	serviceOf              map[assetKey]bool
+	hostToday              map[uint64]control
+	addressToday           map[address]control
+	organisationsAffected  map[int16]bool
 }
 
 // census counts hosts or addresses.
@@ -191,12 +194,14 @@ func (l *ledger) look(w *world, day Day) {
 	}
 	l.begun += w.begun
 	l.cleaned = append(l.cleaned, w.cleaned...)
+	l.begunKept += w.begunKept
+	l.cleanedKept += w.cleanedKept
 
 	clear(l.hostToday)
 	clear(l.addressToday)
 	for i := range w.infections {
 		x := &w.infections[i]
-		c := control{asn: x.host.line.net.asn}
+		c := control{asn: x.host.line.net.asn, keeps: x.host.line.net.keeps}
 		for _, by := range x.by {
 			if by == nil {
 				continue
@@ -214,7 +219,9 @@ func (l *ledger) look(w *world, day Day) {
 		l.affect(byInfection, x.host.line.net.org)
 	}
 	for id, c := range l.hostToday {
-		l.hosts.look(id, c)
+		if l.hosts.look(id, c); c.keeps {
+			l.hostsKept++
+		}
 	}
 	for a, c := range l.addressToday {
 		l.addresses.look(a, c)
@@ -351,6 +358,10 @@ func (l *ledger) estimands() []Estimand {
 	add("addresses-infected-ever", "addresses", "addresses (IPv6: /64) with an infected host on any day", float64(len(l.addresses.everSeen)), l.addresses.everByAS())
 	add("infections-begun", "infections", "a family on a host, begun on one of the days", float64(l.begun), nil)
 	add("infections-cleaned", "infections", "a family on a host, gone since one of the days", float64(len(l.cleaned)), nil)
+	const kept = ", in networks where every host keeps an address of its own"
+	add("hosts-infected-static", "hosts", "infected hosts at home, mean of the days"+kept, l.per(l.hostsKept), nil)
+	add("infections-begun-static", "infections", "a family on a host, begun on one of the days"+kept, float64(l.begunKept), nil)
+	add("infections-cleaned-static", "infections", "a family on a host, gone since one of the days"+kept, float64(l.cleanedKept), nil)
 	if len(l.cleaned) > 0 {
 		add("time-to-clean-median-days", "days", "from the first infected day to the first clean one, median of those cleaned on one of the days", median(l.cleaned), nil)
 	}

@@ -26,43 +26,59 @@ type owner struct {
 
 // owners are made up. Regions are the eight provinces of Simuland.
 var owners = []owner{
-	{"simtel", "Simuland Telecom", "isp", "Calder", 64512, "", 17, true, false, 300, 20, 0},
-	{"norlink", "Norlink Broadband", "isp", "Bracken", 64513, "", 18, true, false, 170, 15, 0},
-	{"coastnet", "Coastnet", "isp", "Amber Coast", 64514, "", 18, true, false, 120, 10, 0},
-	{"valleycable", "Valley Cable", "isp", "Highvale", 64515, "", 19, true, false, 80, 8, 0},
-	{"hillwave", "Hillwave Mobile", "telecom", "Dunmoor", 64516, "", 19, true, false, 110, 2, 0},
+	{"simtel", "Simuland Telecom", "isp", "Calder", 64512, "", 18, true, false, 165, 20, 0},
+	{"norlink", "Norlink Broadband", "isp", "Bracken", 64513, "", 18, true, false, 110, 15, 0},
+	{"coastnet", "Coastnet", "isp", "Amber Coast", 64514, "", 18, true, false, 85, 10, 0},
+	{"valleycable", "Valley Cable", "isp", "Highvale", 64515, "", 19, true, false, 60, 8, 0},
+	{"hillwave", "Hillwave Mobile", "telecom", "Dunmoor", 64516, "", 19, true, false, 70, 2, 0},
 	{"islandcom", "Island Communications", "isp", "Greywater", 64517, "", 20, false, false, 35, 4, 0},
 	{"citifibre", "Citifibre", "isp", "Calder", 64518, "", 20, true, false, 40, 10, 0},
 	{"fernnet", "Fernholt Community Net", "isp", "Fernholt", 64519, "", 20, true, false, 30, 4, 0},
 	{"", "Openair Wireless", "", "", 64520, "", 20, false, false, 25, 6, 0},
-	{"calder-university", "University of Calder", "education", "Calder", 64521, "", 21, true, false, 22, 20, 2},
-	{"eastmark-university", "Eastmark University", "education", "Eastmark", 64522, "", 21, true, false, 16, 14, 2},
-	{"dunmoor-tech", "Dunmoor Institute of Technology", "education", "Dunmoor", 64523, "", 21, false, true, 12, 10, 1},
-	{"bracken-college", "Bracken College", "education", "Bracken", 0, "norlink", 26, false, false, 4, 3, 1},
-	{"stackyard", "Stackyard Hosting", "hosting", "Calder", 64524, "", 21, true, false, 1, 90, 0},
-	{"boxhost", "Boxhost", "hosting", "Eastmark", 64525, "", 21, true, false, 1, 70, 0},
-	{"greyrack", "Greyrack Colocation", "hosting", "Greywater", 64526, "", 21, true, false, 1, 50, 0},
-	{"pixelbarn", "Pixelbarn Web", "hosting", "Amber Coast", 64527, "", 22, true, false, 0, 40, 0},
-	{"gov-network", "Government Network Agency", "government", "Calder", 64528, "", 21, true, false, 4, 8, 2},
-	{"ministry-finance", "Ministry of Finance", "government", "Calder", 0, "gov-network", 24, false, false, 3, 3, 2},
-	{"ministry-health", "Ministry of Health", "government", "Calder", 0, "gov-network", 24, false, false, 3, 3, 2},
-	{"ministry-interior", "Ministry of the Interior", "government", "Calder", 0, "gov-network", 24, false, false, 3, 3, 1},
-	{"tax-office", "Tax Office", "government", "Eastmark", 0, "gov-network", 25, false, false, 2, 2, 1},
-	{"parliament", "Parliament of Simuland", "government", "Calder", 0, "gov-network", 25, false, false, 1, 2, 1},
-	{"city-calder", "City of Calder", "government", "Calder", 0, "simtel", 26, false, false, 3, 2, 2},
-	{"city-amber", "City of Amber", "government", "Amber Coast", 0, "coastnet", 26, false, false, 2, 2, 1},
-	{"city-bracken", "City of Bracken", "government", "Bracken", 0, "norlink", 26, false, false, 2, 2, 1},
-	{"city-highvale", "City of Highvale", "government", "Highvale", 0, "valleycable", 26, false, false, 2, 1, 1},
-	{"first-bank", "First Bank of Simuland", "finance", "Calder", 64529, "", 23, true, false, 3, 5, 2},
-	{"harvest-bank", "Harvest Bank", "finance", "Eastmark", 64530, "", 23, false, false, 2, 4, 1},
-	{"coast-credit", "Coast Credit Union", "finance", "Amber Coast", 0, "citifibre", 26, false, false, 1, 1, 1},
-	{"calder-hospital", "Calder General Hospital", "health", "Calder", 64531, "", 23, false, false, 6, 4, 1},
-	{"eastmark-clinic", "Eastmark Clinic", "health", "Eastmark", 64532, "", 23, false, false, 4, 3, 1},
-	{"dunmoor-hospital", "Dunmoor Hospital", "health", "Dunmoor", 0, "hillwave", 26, false, false, 2, 2, 1},
-	{"gridco", "Simuland Grid Company", "energy", "Highvale", 64533, "", 23, false, false, 2, 4, 1},
-	{"greywater-works", "Greywater Water Works", "water", "Greywater", 0, "islandcom", 26, false, false, 1, 2, 1},
-	{"railsim", "Simuland Railways", "transport", "Fernholt", 64534, "", 23, false, false, 2, 4, 1},
-	{"simpress", "Simuland Press", "other", "Calder", 0, "citifibre", 27, false, false, 1, 2, 1},
+	{"calder-university", "University of Calder", "education", "Calder", 64521, "", 21, true, false, 22, 20, 4},
+	{"eastmark-university", "Eastmark University", "education", "Eastmark", 64522, "", 21, true, false, 16, 14, 4},
+	{"dunmoor-tech", "Dunmoor Institute of Technology", "education", "Dunmoor", 64523, "", 21, false, true, 12, 10, 3},
+	{"bracken-college", "Bracken College", "education", "Bracken", 0, "norlink", 26, false, false, 4, 3, 3},
+	{"stackyard", "Stackyard Hosting", "hosting", "Calder", 64524, "", 21, true, false, 4, 70, 0},
+	{"boxhost", "Boxhost", "hosting", "Eastmark", 64525, "", 21, true, false, 4, 60, 0},
+	{"greyrack", "Greyrack Colocation", "hosting", "Greywater", 64526, "", 21, true, false, 4, 50, 0},
+	{"pixelbarn", "Pixelbarn Web", "hosting", "Amber Coast", 64527, "", 22, true, false, 2, 40, 0},
+	{"gov-network", "Government Network Agency", "government", "Calder", 64528, "", 21, true, false, 4, 8, 4},
+	{"ministry-finance", "Ministry of Finance", "government", "Calder", 0, "gov-network", 24, false, false, 3, 3, 4},
+	{"ministry-health", "Ministry of Health", "government", "Calder", 0, "gov-network", 24, false, false, 3, 3, 4},
+	{"ministry-interior", "Ministry of the Interior", "government", "Calder", 0, "gov-network", 24, false, false, 3, 3, 3},
+	{"tax-office", "Tax Office", "government", "Eastmark", 0, "gov-network", 25, false, false, 2, 2, 3},
+	{"parliament", "Parliament of Simuland", "government", "Calder", 0, "gov-network", 25, false, false, 1, 2, 3},
+	{"city-calder", "City of Calder", "government", "Calder", 0, "simtel", 26, false, false, 3, 2, 4},
+	{"city-amber", "City of Amber", "government", "Amber Coast", 0, "coastnet", 26, false, false, 2, 2, 3},
+	{"city-bracken", "City of Bracken", "government", "Bracken", 0, "norlink", 26, false, false, 2, 2, 3},
+	{"city-highvale", "City of Highvale", "government", "Highvale", 0, "valleycable", 26, false, false, 2, 1, 3},
+	{"first-bank", "First Bank of Simuland", "finance", "Calder", 64529, "", 23, true, false, 6, 5, 4},
+	{"harvest-bank", "Harvest Bank", "finance", "Eastmark", 64530, "", 23, false, false, 5, 4, 3},
+	{"coast-credit", "Coast Credit Union", "finance", "Amber Coast", 0, "citifibre", 26, false, false, 1, 1, 3},
+	{"calder-hospital", "Calder General Hospital", "health", "Calder", 64531, "", 23, false, false, 8, 4, 3},
+	{"eastmark-clinic", "Eastmark Clinic", "health", "Eastmark", 64532, "", 23, false, false, 7, 3, 3},
+	{"dunmoor-hospital", "Dunmoor Hospital", "health", "Dunmoor", 0, "hillwave", 26, false, false, 2, 2, 3},
+	{"gridco", "Simuland Grid Company", "energy", "Highvale", 64533, "", 23, false, false, 5, 4, 3},
+	{"greywater-works", "Greywater Water Works", "water", "Greywater", 0, "islandcom", 26, false, false, 1, 2, 3},
+	{"railsim", "Simuland Railways", "transport", "Fernholt", 64534, "", 23, false, false, 5, 4, 3},
+	{"simpress", "Simuland Press", "other", "Calder", 0, "citifibre", 27, false, false, 1, 2, 3},
+	{"mossfibre", "Mossdale Fibre", "isp", "Fernholt", 64535, "", 20, false, false, 4, 8, 0},
+	{"tarnlink", "Tarnlink", "isp", "Eastmark", 64536, "", 20, false, false, 4, 8, 0},
+	{"eastnet", "Eastnet", "isp", "Eastmark", 64537, "", 21, true, false, 28, 10, 0},
+	{"granite", "Granite Broadband", "isp", "Bracken", 64538, "", 21, true, false, 26, 9, 0},
+	{"harbour", "Harbour Internet", "isp", "Amber Coast", 64539, "", 21, true, false, 26, 11, 0},
+	{"skyreach", "Skyreach Mobile", "telecom", "Calder", 64540, "", 21, true, false, 20, 2, 0},
+	{"orchard", "Orchard Telecom", "isp", "Greywater", 64541, "", 21, false, false, 24, 9, 0},
+	{"peakline", "Peakline", "isp", "Highvale", 64542, "", 21, true, false, 24, 8, 0},
+	{"lowland", "Lowland Cable", "isp", "Dunmoor", 64543, "", 21, true, false, 24, 9, 0},
+	{"northwire", "Northwire", "isp", "Fernholt", 64544, "", 21, false, false, 24, 9, 0},
+	{"saltmarsh", "Saltmarsh Net", "isp", "Amber Coast", 64545, "", 22, false, false, 20, 8, 0},
+	{"millstream", "Millstream Rural Net", "isp", "Dunmoor", 64546, "", 22, false, false, 18, 8, 0},
+	{"glenmobile", "Glen Mobile", "telecom", "Bracken", 64547, "", 22, true, false, 14, 2, 0},
+	{"quayside", "Quayside Fibre", "isp", "Greywater", 64548, "", 22, true, false, 20, 8, 0},
+	{"copse", "Copse Community Net", "isp", "Highvale", 64549, "", 22, false, false, 18, 7, 0},
+	{"metroline", "Metroline", "isp", "Eastmark", 64550, "", 22, true, false, 20, 9, 0},
 }
 
 // abroad are the countries around Simuland: user-assigned codes, made-up names.
@@ -107,6 +123,7 @@ type network struct {
 	v6net  int          // length of the IPv6 prefix
 
 	id         uint8 // index of the geography's networks
+	keeps      bool  // all hosts of its AS keep an address of their own
 	registered uint8 // like cc: where the prefix is registered
 	lines      lines // how its addresses are given to hosts; at home alone
 }
@@ -118,7 +135,8 @@ type geography struct {
 	abroad    int   // index of the first network abroad
 	homes     []int // running sums of weights of networks[:abroad]
 	servers   []int
-	reach     [][]int // of feeds into networks, of 1000
+	mobiles   []*network // where infected telephones are
+	reach     [][]int    // of feeds into networks, of 1000
 }
 
 func newGeography() *geography {
@@ -190,9 +208,23 @@ func newGeography() *geography {
 			n.registered = uint8(slices.Index(g.countries, cc)) //nolint:gosec // some dozens
 		}
 	}
+	for i := range g.networks[:g.abroad] {
+		n := &g.networks[i]
+		if n.org < 0 || owners[n.org].in == "" {
+			n.keeps = n.lines.pool == 0
+			continue
+		}
+		n.keeps = g.networks[byID[owners[n.org].in]].lines.pool == 0
+	}
+	for _, id := range mobiles {
+		g.mobiles = append(g.mobiles, &g.networks[byID[id]])
+	}
 	g.setReach()
 	return g
 }
+
+// mobiles are the mobile networks, each as often as it has a share of telephones.
+var mobiles = []string{"hillwave", "hillwave", "hillwave", "skyreach", "skyreach", "glenmobile", "glenmobile"}
 
 // registeredElsewhere are the networks whose prefixes are registered in another
 // country than the one that their addresses lie in.

@@ -1,5 +1,7 @@
 package sim
 
+import "cmp"
+
 // lease is a length of address assignments and how many of 100 have it.
 type lease struct{ days, weight int }
 
@@ -9,23 +11,35 @@ type access struct {
 	pool   int     // of 1000 addresses of the network, how many are handed out in turn
 	share  int     // lines behind one address of the pool; 0 means one
 	leases []lease // of the pool's assignments
+	stays  int     // of 1000 infections that are cleaned elsewhere, how many are here; 0 means all
 }
 
 // accesses are the networks that hand addresses out in turn, by owner. In all
 // others every line keeps its address.
 var accesses = map[string]access{
-	"simtel":              {100, 600, 0, []lease{{1, 10}, {3, 25}, {7, 30}, {14, 20}, {30, 15}}},
-	"norlink":             {200, 600, 0, []lease{{7, 30}, {14, 30}, {30, 25}, {60, 15}}},
-	"coastnet":            {50, 100, 0, []lease{{1, 70}, {2, 20}, {7, 10}}}, // a small pool: addresses come again soon
-	"valleycable":         {400, 500, 0, []lease{{30, 40}, {60, 40}, {90, 20}}},
-	"hillwave":            {0, 30, 32, []lease{{1, 70}, {2, 20}, {4, 10}}}, // carrier-grade NAT
-	"islandcom":           {150, 700, 0, []lease{{3, 30}, {7, 40}, {21, 30}}},
-	"citifibre":           {800, 200, 0, []lease{{60, 50}, {120, 50}}},
-	"fernnet":             {300, 500, 0, []lease{{7, 40}, {21, 40}, {45, 20}}},
-	"":                    {0, 800, 0, []lease{{1, 30}, {2, 30}, {5, 40}}},
-	"calder-university":   {700, 300, 0, []lease{{7, 50}, {30, 50}}},
-	"eastmark-university": {700, 300, 0, []lease{{7, 50}, {30, 50}}},
-	"dunmoor-tech":        {0, 8, 64, []lease{{90, 60}, {180, 40}}}, // a campus behind a few addresses
+	"simtel":              {100, 600, 0, []lease{{1, 10}, {3, 25}, {7, 30}, {14, 20}, {30, 15}}, 0},
+	"norlink":             {200, 600, 0, []lease{{7, 30}, {14, 30}, {30, 25}, {60, 15}}, 0},
+	"coastnet":            {50, 100, 0, []lease{{1, 70}, {2, 20}, {7, 10}}, 0}, // a small pool: addresses come again soon
+	"valleycable":         {400, 500, 0, []lease{{30, 40}, {60, 40}, {90, 20}}, 0},
+	"hillwave":            {0, 30, 32, []lease{{1, 70}, {2, 20}, {4, 10}}, 0}, // carrier-grade NAT
+	"islandcom":           {150, 700, 0, []lease{{3, 30}, {7, 40}, {21, 30}}, 0},
+	"citifibre":           {800, 200, 0, []lease{{60, 50}, {120, 50}}, 0},
+	"fernnet":             {300, 500, 0, []lease{{7, 40}, {21, 40}, {45, 20}}, 0},
+	"":                    {0, 800, 0, []lease{{1, 30}, {2, 30}, {5, 40}}, 0},
+	"calder-university":   {700, 300, 0, []lease{{7, 50}, {30, 50}}, 0},
+	"eastmark-university": {700, 300, 0, []lease{{7, 50}, {30, 50}}, 0},
+	"dunmoor-tech":        {0, 8, 64, []lease{{90, 60}, {180, 40}}, 0},               // a campus behind a few addresses
+	"mossfibre":           {200, 600, 0, []lease{{20, 30}, {30, 40}, {60, 30}}, 150}, // nobody tells its customers
+	"tarnlink":            {100, 600, 0, []lease{{20, 40}, {40, 40}, {60, 20}}, 150}, // nor here
+	"eastnet":             {100, 600, 0, []lease{{1, 20}, {3, 40}, {7, 40}}, 0},
+	"granite":             {200, 600, 0, []lease{{7, 40}, {14, 30}, {30, 30}}, 0},
+	"skyreach":            {0, 60, 16, []lease{{1, 60}, {3, 40}}, 0},
+	"orchard":             {150, 600, 0, []lease{{1, 30}, {7, 40}, {14, 30}}, 0},
+	"peakline":            {250, 600, 0, []lease{{3, 40}, {7, 30}, {21, 30}}, 0},
+	"lowland":             {400, 500, 0, []lease{{30, 50}, {60, 30}, {90, 20}}, 0},
+	"saltmarsh":           {100, 700, 0, []lease{{2, 30}, {5, 40}, {10, 30}}, 0},
+	"glenmobile":          {0, 80, 16, []lease{{1, 80}, {2, 20}}, 0},
+	"copse":               {300, 500, 0, []lease{{14, 50}, {45, 50}}, 0},
 }
 
 // lines is how the addresses of a network are given to lines: the first pool
@@ -35,6 +49,7 @@ type lines struct {
 	pool            int // addresses that are handed out in turn
 	share           int // dynamic lines behind one address; 1 if each has its own
 	leases          []lease
+	stays           int   // of 1000 infections that are cleaned elsewhere, how many are here
 	sums            []int // running sums of the leases' weights
 	held            []int // the same, weighted by their length: of the leases of one moment
 }
@@ -43,9 +58,9 @@ func newLines(owner string, size uint32) lines {
 	free := int(size) - 2
 	a, ok := accesses[owner]
 	if !ok {
-		return lines{static: (free + 1) / 2, share: 1}
+		return lines{static: (free + 1) / 2, share: 1, stays: 1000}
 	}
-	l := lines{pool: free * a.pool / 1000, share: max(a.share, 1), leases: a.leases}
+	l := lines{pool: free * a.pool / 1000, share: max(a.share, 1), leases: a.leases, stays: cmp.Or(a.stays, 1000)}
 	l.dynamic = l.pool * l.share * 6 / 10
 	l.static = min(l.dynamic*a.static/(1000-a.static), free-l.pool)
 	sum, held := 0, 0
@@ -105,6 +120,9 @@ type population struct {
 	taken   map[address]bool // addresses that only one line can have
 	begun   int              // infections of the day
 	cleaned []Day            // how long those had lasted that ended on the day
+	// begunKept and cleanedKept count those of them in networks where all hosts
+	// keep an address of their own.
+	begunKept, cleanedKept int
 }
 
 func newPopulation(seed uint64, scale int) population {
@@ -198,7 +216,7 @@ func (w *world) victim(d dice, f int) (*network, uint64) {
 	}
 	n := w.home(d)
 	if d.hit(families[f].mobile) {
-		n = w.geo.ownerNetwork("hillwave")
+		n = w.geo.mobiles[d.n(len(w.geo.mobiles))]
 	}
 	six := n.v6 != 0 && d.hit(families[f].v6)
 	return n, hostID(n, six, d.n(n.lines.static+n.lines.dynamic), d.n(w.perLine))
@@ -207,17 +225,43 @@ func (w *world) victim(d dice, f int) (*network, uint64) {
 // infect adds an infection, unless no host is found that does not have it.
 func (w *world) infect(d dice, f int, day Day) {
 	for range 8 {
-		n, id := w.victim(d, f)
-		if h := w.hosts[id]; h != nil && h.families>>f&1 == 1 {
+		if n, id := w.victim(d, f); w.infectHost(d, n, id, f, day) {
+			return
+		}
+	}
+}
+
+// infectHost adds an infection of a host that does not have it.
+func (w *world) infectHost(d dice, n *network, id uint64, f int, day Day) bool {
+	if h := w.hosts[id]; h != nil && h.families>>f&1 == 1 {
+		return false
+	}
+	h := w.acquire(d, n, id, day)
+	h.families |= 1 << f
+	x := infection{host: h, fam: f, begun: day, dual: d.hit(300)}
+	w.enlist(d, &x)
+	w.infections = append(w.infections, x)
+	if w.begun++; n.keeps {
+		w.begunKept++
+	}
+	return true
+}
+
+// found makes the infections of a family that are there before the first day:
+// more where they stay for longer.
+func (w *world) found(d dice, f int, first Day) {
+	at := len(w.infections)
+	w.infect(d, f, first)
+	for i := at; i < len(w.infections); i++ {
+		x := &w.infections[i]
+		n := x.host.line.net
+		x.begun = first - 1 - d.age(families[f].hazard*n.lines.stays)
+		if i > at {
 			continue
 		}
-		h := w.acquire(d, n, id, day)
-		h.families |= 1 << f
-		x := infection{host: h, fam: f, begun: day, dual: d.hit(300)}
-		w.enlist(d, &x)
-		w.infections = append(w.infections, x)
-		w.begun++
-		return
+		for range d.times(1000_000/n.lines.stays - 1000) {
+			w.infectHost(d, n, hostID(n, false, d.n(n.lines.static+n.lines.dynamic), d.n(w.perLine)), f, first)
+		}
 	}
 }
 
@@ -225,21 +269,25 @@ func (w *world) infect(d dice, f int, day Day) {
 // others.
 func (w *world) moveInfections(d dice, day Day, at int) {
 	w.begun, w.cleaned = 0, w.cleaned[:0]
+	w.begunKept, w.cleanedKept = 0, 0
 	for i := range w.infections {
 		w.move(d, w.infections[i].host.line, day)
 		w.enlist(d, &w.infections[i])
 	}
 	keep := w.infections[:0]
 	for _, x := range w.infections {
-		h := families[x.fam].hazard
-		if at >= cleanUp && at < cleanUpEnds && x.host.line.net.asn == owners[0].asn {
+		n := x.host.line.net
+		h := families[x.fam].hazard * n.lines.stays
+		if at >= cleanUp && at < cleanUpEnds && n.asn == owners[0].asn {
 			h *= 3
 		}
-		if !d.hit(h) {
+		if !d.rare(h) {
 			keep = append(keep, x)
 			continue
 		}
-		w.cleaned = append(w.cleaned, day-x.begun)
+		if w.cleaned = append(w.cleaned, day-x.begun); n.keeps {
+			w.cleanedKept++
+		}
 		if x.host.families &^= 1 << x.fam; x.host.families == 0 {
 			w.release(x.host)
 		}

@@ -59,6 +59,7 @@ func (o *object) addr(k string, a address) {
 var idfWords = map[kind]struct{ taxonomy, identifier, protocol string }{
 	kindInfected:   {"malicious-code", "", "http"},
 	kindController: {"malicious-code", "", "https"},
+	kindBackdoored: {"intrusions", "", "https"},
 	kindSpreading:  {"malicious-code", "", "http"},
 	kindPhishing:   {"fraud", "", "https"},
 	kindDefaced:    {"information-content-security", "defacement", "http"},

@@ -10,7 +10,7 @@ import (
 )
 
 // rowsPerDay is how many rows a day has at scale 1000, measured over 13 months.
-const rowsPerDay = 655
+const rowsPerDay = 670
 
 // kind is what a row says is wrong: a row of the table kinds.
 type kind uint8
@@ -248,18 +248,21 @@ func (m *maker) observeSites(d dice, now func() int64) {
 				if r.name = 0; d.hit(300) {
 					r.name = nameFamily + int(h.x%familyCount)
 				}
-				if finds(feedShadowserver, 700) {
+				if finds(feedShadowserver, 165) {
 					m.add(repCompromised, r, u)
+				}
+				if finds(feedPartner, 160) {
+					m.partner(d, r)
 				}
 			case spreading, spreadingBare:
 				r.kind, r.name = kindSpreading, 0
 				if h.how == spreadingBare {
 					r.port = 1024 + int(h.x%60000)
 				}
-				if finds(feedShadowserver, 650) {
+				if finds(feedShadowserver, 175) {
 					m.add(repMalwareURL, r, u)
 				}
-				if finds(feedPartner, 400) {
+				if finds(feedPartner, 170) {
 					m.partner(d, r)
 				}
 			case phishing:

@@ -59,7 +59,7 @@ func (g *geography) sinkholes() *network { return &g.networks[g.abroad] }
 func (m *maker) observeInfections(d dice, now func() int64, season int) {
 	w := m.w
 	operator := w.geo.sinkholes()
-	north := m.at >= northBegins && (m.at < outageBegins || m.at >= outageEnds)
+	north := m.at >= takedown && (m.at < outageBegins || m.at >= outageEnds)
 	sensors := m.at < sensorsFail || m.at >= sensorsBack
 	for i := range w.infections {
 		x := &w.infections[i]
@@ -108,16 +108,19 @@ func (m *maker) observeInfections(d dice, now func() int64, season int) {
 			see(repSinkholeHTTP, 900)
 		}
 		if f.bits&seesSinkhole != 0 {
-			permille := 850
-			if x.fam == foxtail && m.at >= sinkholeMoves {
-				permille = 250
-			}
-			see(repSinkhole, permille)
+			see(repSinkhole, 850)
 		}
 		if f.bits&seesNorth != 0 && north {
 			see(repNorth, 700)
 		}
-		if f.bits&seesPartner != 0 && there(feedPartner, 450) {
+		permille := 450
+		switch {
+		case x.fam == foxtail && m.at < sinkholeMoves:
+			permille = 800
+		case x.fam == foxtail:
+			permille = 160
+		}
+		if f.bits&seesPartner != 0 && there(feedPartner, permille) {
 			r := bot()
 			r.peer = address{0, uint64(operator.base) + 7}
 			m.partner(d, r)

@@ -121,7 +121,7 @@ var meanings = map[string]meaning{
 }
 
 var classOfIDF = map[string]string{
-	"infected-system": Infection, "c2-server": Controller, "brute-force": Attempt, "phishing": HackedSite,
+	"infected-system": Infection, "c2-server": Controller, "brute-force": Attempt, "phishing": HackedSite, "system-compromise": HackedSite,
 	"unauthorised-information-modification": HackedSite, "malware-distribution": HackedSite, "harmful-speech": Outside,
 }
 

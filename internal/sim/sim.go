@@ -171,7 +171,7 @@ const (
 
 var feeds = []Feed{
 	{"shadowserver", "shadowserver", "AMBER", "daily reports in the layouts of The Shadowserver Foundation (simulated)", "daily", ""},
-	{"sinkhole-north", "shadowserver", "GREEN", "a second sinkhole operator, from the middle of the time on (simulated)", "daily", ""},
+	{"sinkhole-north", "shadowserver", "GREEN", "a second sinkhole operator, which begins to report when it takes brackish over (simulated)", "daily", ""},
 	{"partner-idf", "idf", "AMBER", "a partner team's events in the IntelMQ Data Format (simulated)", "daily", ""},
 	{"sector-hub", "idf", "AMBER", "a clearing house that sends a part of shadowserver's sinkhole reports on, in the IntelMQ Data Format (simulated)", "weekly", "shadowserver"},
 	{"border-sensor", "idf", "AMBER", "sensors of our own at the borders of AS64512, AS64513, AS64521 and AS64528, which see bots with their controllers (simulated)", "daily", ""},

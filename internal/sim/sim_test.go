@@ -302,7 +302,7 @@ func TestStory(t *testing.T) {
 		{"brackish is cleaned", 3 * seen(550, Infection, family("brackish")), seen(360, Infection, family("brackish"))},
 		{"emberworm is new", seen(550, Infection, family("emberworm")), seen(720, Infection, family("emberworm"))},
 		{"hollow fades", seen(980, Infection, family("hollow")), seen(0, Infection, family("hollow"))},
-		{"the second sinkhole begins in mid-year", seen(400, Infection, feed), seen(500, Infection, feed)},
+		{"the second sinkhole begins with the takedown", seen(325, Infection, feed), seen(360, Infection, feed)},
 		{"and has an outage", seen(755, Infection, feed), seen(700, Infection, feed)},
 		{"a web flaw is found", 2 * seen(250, Exposure, Cond{Dim: ReportType, Value: "scan_http_vulnerable"}), seen(340, Exposure, Cond{Dim: ReportType, Value: "scan_http_vulnerable"})},
 		{"government sites are hacked", 0, truth.Distinct(HackedSite, c.From(), c.To(), Cond{Dim: Sector, Value: "government"})},

@@ -43,10 +43,9 @@ func along(line []point, at int) int {
 
 // The days on which something happens, in thousandths of the time.
 const (
-	takedown      = 350 // the controllers of brackish are taken over by a sinkhole
+	takedown      = 350 // the controllers of brackish are taken over by a second sinkhole operator, who begins to report
 	newFamily     = 600 // emberworm appears
-	northBegins   = 450 // the second sinkhole operator starts to report
-	outageBegins  = 750 // and is silent for some days
+	outageBegins  = 750 // the second sinkhole operator is silent for some days
 	outageEnds    = 775
 	layoutChanges = 640 // the vendor moves columns
 	webBug        = 300 // a flaw of a web server becomes known
@@ -55,7 +54,7 @@ const (
 	bankAttack    = 700 // banks are flooded for a week
 	cleanUp       = 800 // the largest provider tells its customers for some weeks
 	cleanUpEnds   = 850
-	sinkholeMoves = 560 // the first sinkhole operator loses most of foxtail's names
+	sinkholeMoves = 560 // the partner loses most of foxtail's names
 	sensorsFail   = 520 // the border sensors are silent for some days
 	sensorsBack   = 535
 )
@@ -74,13 +73,13 @@ const (
 
 // families are made up. Their names are what a reader must find.
 var families = [familyCount]family{
-	ambergris:  {"ambergris", "Ambergris", "ambergris-loader", "amber-cdn.example", 80, seesHTTP | seesNorth, 80, 50, 45, 50, []point{{0, 2600}, {1000, 800}}, 0},
-	brackish:   {"brackish", "Brackish", "brackish-p2p", "brine-gate.example", 443, seesSinkhole | seesHTTP, 0, 100, 60, 45, []point{{0, 2600}, {takedown, 2600}, {takedown + 1, 0}, {1000, 0}}, takedown},
-	copperbot:  {"copperbot", "CopperBot", "copperbot", "patina.example", 8080, seesSinkhole | seesHTTP | seesNorth, 60, 60, 25, 70, []point{{0, 1500}, {500, 2400}, {1000, 2800}}, 0},
-	duskloader: {"duskloader", "DuskLoader", "dusk;loader", "dusk-update.example", 80, seesHTTP, 100, 0, 30, 30, []point{{0, 900}, {1000, 900}}, 0},
-	emberworm:  {"emberworm", "EmberWorm", "emberworm;iot", "ember-ring.example", 23, seesSinkhole | seesHTTP | seesPartner, 300, 400, 0, 40, []point{{0, 0}, {newFamily, 0}, {newFamily + 80, 6000}, {newFamily + 150, 3500}, {1000, 1500}}, newFamily},
+	ambergris:  {"ambergris", "Ambergris", "ambergris-loader", "amber-cdn.example", 80, seesHTTP | seesNorth, 80, 50, 45, 50, []point{{0, 2600}, {1000, 600}}, 0},
+	brackish:   {"brackish", "Brackish", "brackish-p2p", "brine-gate.example", 443, seesNorth, 0, 100, 8, 45, []point{{0, 400}, {150, 900}, {takedown, 3400}, {takedown + 1, 0}, {1000, 0}}, takedown},
+	copperbot:  {"copperbot", "CopperBot", "copperbot", "patina.example", 8080, seesSinkhole | seesHTTP | seesNorth, 60, 60, 25, 70, []point{{0, 1500}, {500, 2200}, {1000, 2400}}, 0},
+	duskloader: {"duskloader", "DuskLoader", "dusk;loader", "dusk-update.example", 80, seesHTTP, 100, 0, 30, 30, []point{{0, 900}, {1000, 700}}, 0},
+	emberworm:  {"emberworm", "EmberWorm", "emberworm;iot", "ember-ring.example", 23, seesSinkhole | seesHTTP | seesPartner, 300, 300, 0, 40, []point{{0, 0}, {newFamily, 0}, {newFamily + 80, 6000}, {newFamily + 150, 3000}, {1000, 1100}}, newFamily},
 	foxtail:    {"foxtail", "Foxtail", "foxtail-stealer", "foxtail-panel.example", 443, seesSinkhole | seesPartner, 0, 50, 25, 60, []point{{0, 1500}, {250, 900}, {600, 2200}, {1000, 1400}}, 0},
-	glimmer:    {"glimmer", "Glimmer", "glimmer-android", "glimmer-api.example", 80, seesHTTP | seesNorth, 350, 600, 30, 40, []point{{0, 1000}, {1000, 1600}}, 0},
+	glimmer:    {"glimmer", "Glimmer", "glimmer-android", "glimmer-api.example", 80, seesHTTP | seesNorth, 350, 450, 30, 40, []point{{0, 1000}, {1000, 1100}}, 0},
 	hollow:     {"hollow", "Hollow", "hollow", "hollow-irc.example", 6667, seesSinkhole, 0, 0, 45, 4, []point{{0, 80}, {1000, 80}}, 0},
 }
 
@@ -141,8 +140,8 @@ const (
 var (
 	// hackHazard is how many of 1000 hacked sites are cleaned in a day, and
 	// hackArrivals how many are hacked in 1000 days.
-	hackHazard   = [hackKinds]int{80, 150, 200, 350, 500}
-	hackArrivals = [hackKinds]int{1500, 1200, 300, 2300, 1600}
+	hackHazard   = [hackKinds]int{50, 60, 80, 350, 500}
+	hackArrivals = [hackKinds]int{2400, 1800, 400, 2300, 240}
 	hackTrend    = []point{{0, 85}, {1000, 115}} // percent of that
 
 	monthPercent   = [12]int{105, 102, 100, 98, 97, 95, 85, 80, 98, 108, 112, 106}
@@ -190,10 +189,7 @@ func newWorld(geo *geography, seed uint64, scale int, first Day) *world {
 	sum := 0
 	for i := range geo.networks[:geo.abroad] {
 		if o := geo.networks[i].org; o >= 0 {
-			switch owners[o].sector {
-			case "hosting":
-				sum += owners[o].servers * 4
-			case "isp":
+			if s := owners[o].sector; s == "hosting" || s == "isp" {
 				sum += owners[o].servers
 			}
 		}
@@ -230,7 +226,7 @@ func newWorld(geo *geography, seed uint64, scale int, first Day) *world {
 	w.openBotnets(d)
 	for f := range families {
 		for range d.times(families[f].start * scale) {
-			w.infect(d, f, first-1-d.age(families[f].hazard))
+			w.found(d, f, first)
 		}
 	}
 	for _, rep := range serviceReports {
@@ -243,7 +239,7 @@ func newWorld(geo *geography, seed uint64, scale int, first Day) *world {
 			w.hack(d, how)
 		}
 	}
-	w.begun = 0 // before the first day
+	w.begun, w.begunKept = 0, 0 // before the first day
 	return w
 }
 
@@ -264,7 +260,7 @@ func (w *world) expose(d dice, rep int) {
 
 func (w *world) hack(d dice, how hackKind) {
 	s := &w.sites[d.n(len(w.sites))]
-	if d.hit(120) {
+	if d.hit(200) {
 		s = &w.sites[d.n(w.claimed)]
 	}
 	switch {
@@ -273,7 +269,7 @@ func (w *world) hack(d dice, how hackKind) {
 		s = &site{"", n.place, n, n.host(d)}
 	case how == phishing && d.hit(250):
 		s = &w.lures[d.n(len(w.lures))]
-	case (how == phishing || how == spreading) && d.hit(300):
+	case how == phishing && d.hit(900), how == spreading && d.hit(300):
 		s = &w.away[d.n(len(w.away))]
 	}
 	w.hacks = append(w.hacks, hack{s, how, d.Uint64(), shyness(d)})
@@ -281,11 +277,11 @@ func (w *world) hack(d dice, how hackKind) {
 
 // shyness draws which feeds hardly ever find a hacked site.
 func shyness(d dice) (bits uint8) {
-	if d.hit(300) {
+	if d.hit(50) {
 		return 0xff
 	}
 	for i := range feeds {
-		if d.hit(200) {
+		if d.hit(40) {
 			bits |= 1 << i
 		}
 	}
@@ -328,7 +324,7 @@ func (w *world) step(seed uint64, day Day, at, before int) {
 	if at >= defacements && before < defacements {
 		asn := w.geo.ownerNetwork("pixelbarn").asn
 		for i := range w.sites {
-			if s := &w.sites[i]; s.place.asn == asn && d.hit(700) {
+			if s := &w.sites[i]; s.place.asn == asn && d.hit(100) {
 				w.hacks = append(w.hacks, hack{s, defaced, d.Uint64(), shyness(d)})
 			}
 		}

@@ -309,21 +309,34 @@ func (s *Store) familyDays(c *conn, panel *coverage.Panel, class event.Class, wi
 		}
 		return f
 	}
-	whole := row("")
+	row("")
+	type part struct{ feed, family string }
+	feeds := map[part][]int64{}
+	add := func(k part, i int32, n int64) {
+		if feeds[k] == nil {
+			feeds[k] = make([]int64, p.Days())
+		}
+		feeds[k][i] += n
+	}
 	if err := c.each(func(r *rows) {
-		w, family := panel.Witness(s.terms.word(at[uint32](r, 0))), oneFamily(s.terms.word(at[uint32](r, 1)))
+		feed, family := s.terms.word(at[uint32](r, 0)), oneFamily(s.terms.word(at[uint32](r, 1)))
 		i, n := at[int32](r, 2)-int32(p.From), at[int64](r, 3)
 		sums[family] += n
-		for _, f := range []*FamilyDays{whole, row(family)} {
-			if days := f.Days[w]; days != nil && days[i] >= 0 {
-				days[i] += n
-			}
-			if family == "" {
-				break
-			}
+		if add(part{feed, ""}, i, n); family != "" {
+			add(part{feed, family}, i, n)
 		}
 	}, fmt.Sprintf(`SELECT feed, family, day, count(*) FROM sighting WHERE gen = %d AND class = %d AND day BETWEEN %d AND %d GROUP BY ALL`, s.gen.Load(), class, p.From, p.To)); err != nil {
 		return nil, err
+	}
+	// One feed passes on what another of the witness has: the one that saw most on
+	// the day counts, so that it makes no step where it is late or lost.
+	for k, numbers := range feeds {
+		days := row(k.family).Days[panel.Witness(k.feed)]
+		for i := range days {
+			if days[i] >= 0 {
+				days[i] = max(days[i], numbers[i])
+			}
+		}
 	}
 	names := slices.DeleteFunc(slices.Sorted(maps.Keys(by)), func(f string) bool { return f != "" && sums[f] < familySightings })
 	slices.SortStableFunc(names, func(a, b string) int { // the whole class first, then the largest

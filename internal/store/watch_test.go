@@ -378,7 +378,7 @@ func lookText(l []query.Look) (b []byte) {
 }
 
 // TestFamilies counts the sightings of each family by witness in the obvious
-// way.
+// way: those of its feed that saw most on the day.
 func TestFamilies(t *testing.T) {
 	t.Parallel()
 	parts := seasons(rand.New(rand.NewPCG(5, 5)), 3, 9000)
@@ -398,7 +398,7 @@ func TestFamilies(t *testing.T) {
 	for _, f := range list {
 		for w, days := range f.Days {
 			for i, got := range days {
-				seen := map[string]bool{}
+				seen := map[string]map[string]bool{} // by feed
 				any := false
 				for _, part := range parts {
 					if (w == "u") != (part.Delivery.Feed != "feed2") {
@@ -415,11 +415,18 @@ func TestFamilies(t *testing.T) {
 							family = e.Identifier
 						}
 						if f.Family == "" || oneFamily(family) == f.Family {
-							seen[fmt.Sprint(part.Delivery.Feed, e.Type, family, part.Notes[j].Asset.Key)] = true
+							feed := part.Delivery.Feed
+							if seen[feed] == nil {
+								seen[feed] = map[string]bool{}
+							}
+							seen[feed][fmt.Sprint(e.Type, family, part.Notes[j].Asset.Key)] = true
 						}
 					}
 				}
-				want := int64(len(seen))
+				want := int64(0)
+				for _, x := range seen {
+					want = max(want, int64(len(x)))
+				}
 				if got != want && (any || got != -1) && got+want != 0 {
 					t.Fatalf("%q by %s on day %d: %d, want %d", f.Family, w, i, got, want)
 				}
