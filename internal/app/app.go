@@ -171,7 +171,7 @@ func Start(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (_ *App
 	}
 	a := &App{
 		log: log, cfg: cfg, clock: deps.Clock, hook: deps.Hook, truth: deps.Truth, version: Version, reg: registry.New(),
-		turned: make(chan struct{}), patience: patience, work: semaphore.NewWeighted(1), turnstile: newTurnstile(),
+		turned: make(chan struct{}), patience: patience, work: semaphore.NewWeighted(1), turnstile: newTurnstile(), statements: newStatements(),
 	}
 	a.publication, a.estimated = a.edition, a.estimates
 	if a.clock == nil {

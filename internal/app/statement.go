@@ -8,8 +8,9 @@ import (
 	"math"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"tocsin/internal/estimate"
 	"tocsin/internal/event"
@@ -174,12 +175,13 @@ func (n national) AllUsers() float64 { return n.facts.AllUsers() }
 
 func (n national) Users(asn uint32) (float64, bool) { return n.facts.Users(asn) }
 
-// statements keeps the statements made last: one takes longer than a page. Its
-// zero value is empty.
+// statements keeps the statements made last: one takes longer than a page.
 type statements struct {
-	mu   sync.Mutex // held while one is made, so that one is made at a time
+	turn *semaphore.Weighted // held while one is made: one at a time, and who has hung up does not wait
 	kept map[asked]keptStatement
 }
+
+func newStatements() statements { return statements{turn: semaphore.NewWeighted(1)} }
 
 type asked struct {
 	query.Period
@@ -226,8 +228,10 @@ func (a *App) Statement(ctx context.Context, s policy.Scope, p figure.Params) (f
 	}
 	key := asked{p.Period, p.Enrichment}
 	k := &a.statements
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	if err := k.turn.Acquire(ctx, 1); err != nil {
+		return figure.Statement{}, err
+	}
+	defer k.turn.Release(1)
 	now, err := a.moment(ctx)
 	if err != nil {
 		return figure.Statement{}, err
