@@ -51,7 +51,9 @@ func TestStatementTruth(t *testing.T) {
 		{"organisations-affected", "organisations-affected", .5},
 	} {
 		got, want := value(x.record), truth[x.truth].Value
-		if want == 0 || got > want*1.02 || got < want*x.least {
+		// A site is where its address is for one and where its owner is for the other,
+		// so a few may be at home by one of the two alone.
+		if want == 0 || got > want*1.02+2 || got < want*x.least {
 			t.Errorf("%s is %.1f, the truth of %s %.1f", x.record, got, x.truth, want)
 		}
 	}
