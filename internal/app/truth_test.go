@@ -51,8 +51,7 @@ func TestStatementTruth(t *testing.T) {
 		{"organisations-affected", "organisations-affected", .5},
 	} {
 		got, want := value(x.record), truth[x.truth].Value
-		// A site is where its address is for one and where its owner is for the other,
-		// so a few may be at home by one of the two alone.
+		// A site without a name counts by its address; the truth has domains alone.
 		if want == 0 || got > want*1.02+2 || got < want*x.least {
 			t.Errorf("%s is %.1f, the truth of %s %.1f", x.record, got, x.truth, want)
 		}
