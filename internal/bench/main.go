@@ -29,6 +29,7 @@ import (
 // config says how much is measured.
 type config struct {
 	rows    int           // of the long load
+	large   int           // of the large load
 	road    int           // of one run of the road
 	runs    int           // of the road, of which the median counts
 	bulk    int           // of the one large delivery
@@ -40,17 +41,18 @@ type config struct {
 	only    string        // sections, separated by commas; "" for all
 	dir     string        // for temporary data; "" for the system's
 	memory  int           // MiB that DuckDB may use; 0 for the program's default
+	data    string        // folder of the large load, which is kept; "" for none
 	profile string        // file for the CPU profile; "" for none
 }
 
 func defaultConfig() config {
-	return config{rows: 20_000_000, road: 1_000_000, runs: 5, bulk: 1_000_000, delta: 10_000, probes: 100, evals: 200, asking: 20 * time.Second, pace: 100_000}
+	return config{rows: 20_000_000, large: 100_000_000, road: 1_000_000, runs: 5, bulk: 1_000_000, delta: 10_000, probes: 100, evals: 200, asking: 20 * time.Second, pace: 100_000}
 }
 
 // quick shrinks everything to seconds: it proves that the measurements work
 // and says nothing of speed.
 func (c *config) quick() {
-	c.rows, c.road, c.runs, c.bulk, c.delta, c.probes, c.evals, c.pace = 20_000, 4_000, 1, 20_000, 1_000, 3, 3, 5_000
+	c.rows, c.large, c.road, c.runs, c.bulk, c.delta, c.probes, c.evals, c.pace = 20_000, 31_000, 4_000, 1, 20_000, 1_000, 3, 3, 5_000
 	c.asking = time.Second
 }
 
@@ -58,16 +60,20 @@ func (c *config) quick() {
 type section struct {
 	name string
 	run  func(context.Context, *bench) error
+	// apart sections run where they are named alone.
+	apart bool
 }
 
 // sections lists the measurements in their order. The long load comes first,
 // so that the peak of its memory is its own.
 var sections = []section{
-	{"long", long},
-	{"road", roads},
-	{"stages", stages},
-	{"latency", latency},
-	{"rebuild", rebuild},
+	{name: "long", run: long},
+	{name: "road", run: roads},
+	{name: "episodes", run: episodes},
+	{name: "stages", run: stages},
+	{name: "latency", run: latency},
+	{name: "rebuild", run: rebuild},
+	{name: "large", run: large, apart: true},
 }
 
 // bench is one run of the program.
@@ -110,9 +116,11 @@ func main() {
 	app.Tune()
 	cfg := defaultConfig()
 	flag.IntVar(&cfg.rows, "rows", cfg.rows, "rows of the long load")
+	flag.IntVar(&cfg.large, "large-rows", cfg.large, "rows of the large load")
+	flag.StringVar(&cfg.data, "data", "", "folder of the large load: it is used if there is one, and kept")
 	flag.IntVar(&cfg.road, "road-rows", cfg.road, "rows of one run of the road")
 	flag.IntVar(&cfg.runs, "runs", cfg.runs, "runs of which the median counts")
-	flag.StringVar(&cfg.only, "only", "", "sections to run, separated by commas: long, road, stages, latency, rebuild")
+	flag.StringVar(&cfg.only, "only", "", "sections to run, separated by commas: long, road, episodes, stages, latency, rebuild; and large, which runs when it is named")
 	flag.StringVar(&cfg.dir, "dir", "", "folder for temporary data (several GB)")
 	flag.StringVar(&cfg.profile, "profile", "", "write the CPU profile of section stages to this file, and what the heap holds after section long to FILE.heap")
 	quick := flag.Bool("quick", false, "small sizes: shows that the measurements work, not how fast anything is")
@@ -157,7 +165,7 @@ func run(ctx context.Context, log *slog.Logger, cfg config, out io.Writer) (err 
 	started := time.Now()
 	b.note("%s, %s/%s, %d CPUs, %s", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), started.UTC().Format(time.DateTime))
 	for _, s := range sections {
-		if len(only) > 0 && !slices.Contains(only, s.name) {
+		if !slices.Contains(only, s.name) && (len(only) > 0 || s.apart) {
 			continue
 		}
 		at := time.Now()

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -39,12 +40,18 @@ type machine struct {
 // open makes a data directory with the reference data of the simulated
 // sinkhole and country, and starts the program on it.
 func (b *bench) open(ctx context.Context) (*machine, error) {
-	m := &machine{dir: b.folder()}
+	return b.openAt(ctx, b.folder(), func(*app.Config) {})
+}
+
+// openAt is open in a folder, which may be there already, with other settings.
+func (b *bench) openAt(ctx context.Context, dir string, set func(*app.Config)) (*machine, error) {
+	m := &machine{dir: dir}
 	cfg := app.DefaultConfig(m.dir)
 	cfg.Inbox, cfg.Home, cfg.HomeName = "-", sim.Home, "Simuland"
 	if b.cfg.memory > 0 {
 		cfg.Store.Memory = int64(b.cfg.memory) << 20
 	}
+	set(&cfg)
 	var err error
 	if m.App, err = app.Open(ctx, b.log, cfg, app.Deps{}); err != nil {
 		return nil, err
@@ -57,6 +64,12 @@ func (b *bench) open(ctx context.Context) (*machine, error) {
 		defer m.Close()
 		return <-done
 	}
+	if n, err := m.events(); err != nil || n > 0 { // it has its reference data
+		if err != nil {
+			err = errors.Join(err, m.close())
+		}
+		return m, err
+	}
 	country, err := b.country(0)
 	if err != nil {
 		return nil, errors.Join(err, m.close())
@@ -67,6 +80,9 @@ func (b *bench) open(ctx context.Context) (*machine, error) {
 	if err = m.ImportRefdata(ctx, policy.Local(), "simulated prefixes", bytes.NewReader(prefixes)); err == nil {
 		_, err = m.ImportOrganisations(ctx, policy.Local(), bytes.NewReader(organisations))
 	}
+	if err == nil {
+		err = m.ImportFacts(ctx, policy.Local(), web.FactsRequest{Kind: "networks", From: "the bench", Licence: "none", Date: day(0).Format(time.DateOnly), Body: bytes.NewReader(networks(prefixes))})
+	}
 	if err == nil { // the tables are built when they are first asked for
 		_, err = m.Labels(ctx, policy.Local(), query.DimASN, []string{"64512"})
 	}
@@ -74,6 +90,25 @@ func (b *bench) open(ctx context.Context) (*machine, error) {
 		return nil, errors.Join(err, m.close())
 	}
 	return m, nil
+}
+
+// networks says of each network of a table of prefixes how it hands out
+// addresses: each fourth keeps them.
+func networks(prefixes []byte) []byte {
+	out, seen := []byte("asn,pool,assignment,shared\n"), map[string]bool{}
+	for line := range strings.Lines(string(rowsOf(prefixes))) {
+		asn := strings.Split(line, ",")[1]
+		if seen[asn] {
+			continue
+		}
+		how := "dynamic"
+		if len(seen)%4 == 0 {
+			how = "static"
+		}
+		seen[asn] = true
+		out = fmt.Appendf(out, "%s,65536,%s,no\n", asn, how)
+	}
+	return out
 }
 
 // rowsOf returns a table without its header.

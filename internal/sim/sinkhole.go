@@ -33,14 +33,13 @@ const (
 var sinkholeSectors = []string{"isp", "isp", "isp", "telecom", "hosting", "education", "government", "finance", "health", "other"}
 
 // SinkholeReference returns the reference data of [Sinkhole]'s addresses in
-// the layouts of [Country.Prefixes] (without the column registered) and
-// [Country.Organisations]: 4,096 of each, the same for every seed.
+// the layouts of [Country.Prefixes] and [Country.Organisations]: 4,096 of each, the same for every seed.
 func SinkholeReference() (prefixes, organisations []byte) {
-	prefixes = []byte("prefix,asn,as_name,country\n")
+	prefixes = []byte("prefix,asn,as_name,country,registered\n")
 	organisations = []byte("organisation,name,sector,region,network,contact\n")
 	for i := range sinkholeBlocks {
 		net := fmt.Sprintf("%d.%d.0.0/16", 240+i>>8, i&255)
-		prefixes = fmt.Appendf(prefixes, "%s,%d,Network %d,%s\n", net, sinkholeAS+i, i, Home)
+		prefixes = fmt.Appendf(prefixes, "%s,%d,Network %d,%s,%[4]s\n", net, sinkholeAS+i, i, Home)
 		organisations = fmt.Appendf(organisations, "org-%04d,Organisation %d,%s,%s,%s,abuse@org-%04d.example\n",
 			i, i, sinkholeSectors[i%len(sinkholeSectors)], owners[i%8].region, net, i)
 	}

@@ -221,6 +221,14 @@ func (s *Store) Pending() (sightings int64, whole bool) {
 	return max(n, 0), n < 0
 }
 
+// Anew has all episodes made anew by the next call of [Store.Derive].
+func (s *Store) Anew() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.derive.whole, s.derive.marks = true, nil
+	s.derive.told.Store(-1)
+}
+
 // Derive makes the episodes of what was sighted since the last call. Loading
 // and reading go on meanwhile; what comes while it runs is left for the next
 // call. The same sightings give the same episodes, whenever each of them was

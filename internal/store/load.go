@@ -287,7 +287,7 @@ func (s *Store) loadEvents(l *loading, room int) error {
 			l.n.duplicate++
 			continue
 		}
-		if c.class != event.ClassOutside && c.kind != event.AssetNone && c.asset != (event.ID{}) {
+		if !s.cfg.Unsighted && c.class != event.ClassOutside && c.kind != event.AssetNone && c.asset != (event.ID{}) {
 			pd.sight(c, l.multi, s.seed)
 		}
 		l.n.accepted++

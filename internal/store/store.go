@@ -41,6 +41,9 @@ type Config struct {
 	// Transaction is how many events fill a transaction: [RowGroup], but in tests,
 	// and fewer where Memory is small.
 	Transaction int
+
+	// Unsighted leaves out sightings and episodes: for measuring what they cost.
+	Unsighted bool
 }
 
 // DefaultConfig suits a machine with 2 GiB to spare.
