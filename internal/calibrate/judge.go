@@ -34,12 +34,13 @@ type trial struct {
 	estimator string
 	world     worlds.Name
 	run       func(d worlds.Dice, p plant) (verdict, error)
+	seed      uint64
 }
 
 func trials() []trial {
 	var list []trial
 	counts := func(name string, f func(worlds.Counts) (verdict, error)) {
-		list = append(list, trial{name, worlds.Ideal, func(d worlds.Dice, _ plant) (verdict, error) { return f(worlds.MakeCounts(d)) }})
+		list = append(list, trial{estimator: name, world: worlds.Ideal, run: func(d worlds.Dice, _ plant) (verdict, error) { return f(worlds.MakeCounts(d)) }})
 	}
 	counts("poisson-rate", func(c worlds.Counts) (verdict, error) {
 		r, err := estimate.PoissonRate(c.K[0], c.Exposure[0])
@@ -74,17 +75,20 @@ func trials() []trial {
 		{"chao1", estimate.AtLeast, []worlds.Name{worlds.Ideal, worlds.OneInflation, worlds.SpecialisedFeeds, worlds.BrokenMatching}},
 	} {
 		for _, w := range e.worlds {
-			list = append(list, trial{e.name, w, func(d worlds.Dice, _ plant) (verdict, error) {
+			list = append(list, trial{estimator: e.name, world: w, run: func(d worlds.Dice, _ plant) (verdict, error) {
 				c := worlds.MakeCapture(d, w)
 				x, r, err := e.f(lists(c))
 				return verdict{truth: float64(c.Hosts), value: x.Estimate, ci: x.CI, refused: test(r)}, err
 			}})
 		}
 	}
-	for _, w := range []worlds.Name{worlds.Ideal, worlds.PoolReuse, worlds.CGN, worlds.SparseSightings} {
-		list = append(list, trial{"cardcount", w, func(d worlds.Dice, _ plant) (verdict, error) {
+	for _, w := range []worlds.Name{worlds.Ideal, worlds.PoolReuse, worlds.CGN, worlds.SparseSightings, worlds.SparseReuse, worlds.ShortActivity, worlds.WrongTable} {
+		list = append(list, trial{estimator: "cardcount", world: w, run: func(d worlds.Dice, _ plant) (verdict, error) {
 			l := worlds.MakeLeases(d, w)
-			n := estimate.Network{Addresses: l.Addresses, WindowDays: l.WindowDays, Pool: l.Pool, SightingsPerDay: l.SightingsPerDay, IDsPerAddress: l.IDsPerAddress}
+			n := estimate.Network{
+				Addresses: l.Addresses, WindowDays: float64(l.WindowDays), DailyAddresses: float64(l.AddressDays) / float64(l.WindowDays), Events: l.Events,
+				Pool: l.Pool, IDsPerAddress: l.IDsPerAddress,
+			}
 			for _, x := range l.Durations {
 				n.Durations = append(n.Durations, estimate.Duration{Days: x, Weight: 1})
 			}
@@ -93,7 +97,7 @@ func trials() []trial {
 		}})
 	}
 	for _, w := range []worlds.Name{worlds.Ideal, worlds.Autocorrelated, worlds.SinkholeMoved, worlds.UnequalDays} {
-		list = append(list, trial{"year-on-year", w, func(d worlds.Dice, p plant) (verdict, error) { return year(d, w, p) }})
+		list = append(list, trial{estimator: "year-on-year", world: w, run: func(d worlds.Dice, p plant) (verdict, error) { return year(d, w, p) }})
 	}
 	return list
 }
@@ -235,9 +239,17 @@ func (s score) cover() (part, mcError float64) {
 // safe is the part of all runs in which nothing wrong is said.
 func (s score) safe() float64 { return 1 - float64(s.given-s.covered)/float64(s.runs) }
 
-// judge runs every trial and holds the rules against it.
-func judge(runs int, seed uint64, p plant) ([]score, error) {
+// judge runs every trial, or those of one estimator, and holds the rules
+// against it.
+func judge(runs int, seed uint64, p plant, only string) ([]score, error) {
 	list := trials()
+	for i := range list {
+		list[i].seed = seed + uint64(i)<<32 //nolint:gosec // not negative
+	}
+	list = slices.DeleteFunc(list, func(t trial) bool { return only != "" && t.estimator != only })
+	if len(list) == 0 {
+		return nil, fmt.Errorf("there is no estimator %q", only)
+	}
 	scores, errs := make([]score, len(list)), make([]error, len(list))
 	var wg sync.WaitGroup
 	free := make(chan struct{}, runtime.GOMAXPROCS(0))
@@ -245,7 +257,7 @@ func judge(runs int, seed uint64, p plant) ([]score, error) {
 		wg.Go(func() {
 			free <- struct{}{}
 			defer func() { <-free }()
-			scores[i], errs[i] = t.judge(runs, seed+uint64(i)<<32, p) //nolint:gosec // not negative
+			scores[i], errs[i] = t.judge(runs, p)
 		})
 	}
 	wg.Wait()
@@ -257,11 +269,11 @@ func judge(runs int, seed uint64, p plant) ([]score, error) {
 	return scores, nil
 }
 
-func (t trial) judge(runs int, seed uint64, p plant) (score, error) {
+func (t trial) judge(runs int, p plant) (score, error) {
 	s := score{estimator: t.estimator, world: t.world, runs: runs, refused: map[string]int{}}
 	var widths, matched, raw []float64
 	for run := range runs {
-		v, err := t.run(worlds.NewDice(seed, uint64(run)), p)
+		v, err := t.run(worlds.NewDice(t.seed, uint64(run)), p)
 		if err != nil {
 			return s, fmt.Errorf("run %d: %w", run, err)
 		}

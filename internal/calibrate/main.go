@@ -18,12 +18,13 @@ func main() {
 	runs := flag.Int("runs", 1000, "runs of each estimator in each world")
 	seed := flag.Uint64("seed", 20261124, "seed of all worlds")
 	fault := flag.String("plant", "", "a fault put in on purpose, half-se or swap-feeds: the judgement must turn red")
+	only := flag.String("only", "", "judge this estimator alone")
 	flag.Parse()
 	if *fault != "" && plant(*fault) != halfSE && plant(*fault) != swapFeeds || *runs < 1 || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
-	scores, err := judge(*runs, *seed, plant(*fault))
+	scores, err := judge(*runs, *seed, plant(*fault), *only)
 	if err == nil {
 		fmt.Printf("%d runs each, seed %d\n\n", *runs, *seed)
 		err = report(os.Stdout, scores)

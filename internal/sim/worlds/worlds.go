@@ -27,6 +27,9 @@ const (
 	Autocorrelated   Name = "autocorrelated stock"
 	SinkholeMoved    Name = "sinkhole migration"
 	UnequalDays      Name = "unequal days"
+	ShortActivity    Name = "short activity"
+	WrongTable       Name = "wrong table"
+	SparseReuse      Name = "pool re-use and sparse sightings"
 )
 
 // Dice draws from one seeded stream.
@@ -184,80 +187,6 @@ func MakeCapture(d Dice, w Name) Capture {
 		}
 	}
 	return c
-}
-
-// Leases is what is known of an AS that hands out addresses for a while.
-type Leases struct {
-	Hosts           float64 // the truth: hosts at a time
-	Addresses       int     // distinct, seen
-	WindowDays      float64
-	Durations       []float64 // whole length of a sample of the assignments seen, days
-	Pool            float64
-	SightingsPerDay float64
-	IDsPerAddress   float64 // as counted among hosts with an id
-}
-
-// MakeLeases makes an AS. Prior: 200 to 1,500 hosts over 14 to 28 days, leases
-// of 1 to 7 days on average, exponential, 200 to 600 of them in the operator's
-// sample, 30 to 100 sightings per mean lease, pools of 40 to 200 times the
-// leases. Pool re-use: .3 to 30 times. Sparse sightings: .3 to 40 per mean
-// lease. CGN: 2 to 16 hosts at an address, a third of them with an id.
-func MakeLeases(d Dice, w Name) Leases {
-	l := Leases{WindowDays: d.between(14, 28)}
-	hosts, lease := int(d.between(200, 1500)), d.between(1, 7)
-	behind := 1
-	if w == CGN {
-		behind = 2 + d.IntN(15)
-	}
-	boxes := max(1, hosts/behind)
-	l.Hosts = float64(boxes * behind)
-	expected := float64(boxes) * (1 + l.WindowDays/lease)
-	switch w {
-	case PoolReuse:
-		l.Pool = math.Ceil(expected * d.between(.3, 30))
-	default:
-		l.Pool = math.Ceil(expected * d.between(40, 200))
-	}
-	l.SightingsPerDay = d.between(30, 100) / lease
-	if w == SparseSightings {
-		l.SightingsPerDay = d.between(.3, 40) / lease
-	}
-	seen := map[int]bool{}
-	var durations []float64
-	for range boxes {
-		// The lease under way when the window opens is longer than others: what has
-		// passed of it and what is to come are both exponential.
-		past, at := lease*d.ExpFloat64(), 0.0
-		for at < l.WindowDays {
-			rest := lease * d.ExpFloat64()
-			address := d.IntN(int(l.Pool))
-			inside := min(rest, l.WindowDays-at)
-			if d.hit(1 - math.Exp(-l.SightingsPerDay*inside*float64(behind))) {
-				seen[address] = true
-				durations = append(durations, past+rest)
-			}
-			past, at = 0, at+rest
-		}
-	}
-	l.Addresses = len(seen)
-	d.Shuffle(len(durations), func(i, j int) { durations[i], durations[j] = durations[j], durations[i] })
-	l.Durations = durations[:min(len(durations), int(d.between(200, 600)))]
-	ids, with := 0, 0
-	for range boxes {
-		n := 0
-		for range behind {
-			if d.hit(1. / 3) {
-				n++
-			}
-		}
-		if n > 0 {
-			ids, with = ids+n, with+1
-		}
-	}
-	if with > 0 {
-		l.IDsPerAddress = float64(ids) / float64(with)
-	}
-	return l
 }
 
 // Witnesses is how many independent feeds look at a stock, and Days how long a
