@@ -696,6 +696,62 @@ func TestCoverageBreaks(t *testing.T) {
 	if err != nil || len(got) != 1 || got[0] != (estimate.Break{Feed: "a", Day: 45, Before: 40, After: 4}) {
 		t.Error("a clean step:", got, err)
 	}
+	if got, err = estimate.CoverageBreaks(map[string][]float64{"a": clean}); err != nil || len(got) != 1 || got[0].Day != 45 {
+		t.Error("a clean step of a feed alone:", got, err)
+	}
+}
+
+// What a family does is no break of a feed, and does not hide one.
+func TestCoverageBreaksAreSteps(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(7, 8)) //nolint:gosec // a test
+	series := func(level float64, curve func(day float64) float64) []float64 {
+		out := make([]float64, 120)
+		for i := range out {
+			x := level * curve(float64(i))
+			if i%7 > 4 {
+				x *= .6
+			}
+			out[i] = math.Round(max(0, x+math.Sqrt(x)*rng.NormFloat64()))
+		}
+		return out
+	}
+	fades := func(day float64) float64 { return max(.4, 1-max(0, day-40)*.6/28) } // over four weeks
+	step := func(at, factor float64) func(day float64) float64 {
+		return func(day float64) float64 {
+			if day < at {
+				return 1
+			}
+			return factor
+		}
+	}
+	with := func(f, g func(day float64) float64) func(day float64) float64 {
+		return func(day float64) float64 { return f(day) * g(day) }
+	}
+	for _, x := range []struct {
+		name string
+		of   map[string][]float64
+		want []int // days of breaks of a
+	}{
+		{"a lone feed fades", map[string][]float64{"a": series(200, fades)}, nil},
+		{"both fade", map[string][]float64{"a": series(46, fades), "b": series(400, fades)}, nil},
+		{"a step while both fade", map[string][]float64{"a": series(400, with(fades, step(54, 2))), "b": series(300, fades)}, []int{54}},
+		{"a step that the other takes five days later", map[string][]float64{"a": series(168, step(50, .6)), "b": series(86, step(55, .6))}, nil},
+		{"a lone step", map[string][]float64{"a": series(200, step(60, .5))}, []int{60}},
+		{"no days", map[string][]float64{"a": {}}, nil},
+		{"a few days", map[string][]float64{"a": series(10, fades)[:9], "b": make([]float64, 9)}, nil},
+	} {
+		got, err := estimate.CoverageBreaks(x.of)
+		if err != nil || len(got) != len(x.want) {
+			t.Errorf("%s: %+v %v", x.name, got, err)
+			continue
+		}
+		for i, b := range got {
+			if b.Feed != "a" || math.Abs(float64(b.Day-x.want[i])) > 2 {
+				t.Errorf("%s: %+v", x.name, b)
+			}
+		}
+	}
 }
 
 // hideable counts the values that each suppressed cell of a table could have:
