@@ -27,6 +27,8 @@ type verdict struct {
 	// Of a change against last year: by how many points of per cent the matched
 	// and the raw change are off.
 	matchedOff, rawOff float64
+	// What was decided rightly, of so many decisions, where there is no number.
+	right, of int
 }
 
 // trial is an estimator in a world.
@@ -34,6 +36,7 @@ type trial struct {
 	estimator string
 	world     worlds.Name
 	run       func(d worlds.Dice, p plant) (verdict, error)
+	want      float64 // the part of the decisions that must be right, where there is no number
 	seed      uint64
 }
 
@@ -96,10 +99,10 @@ func trials() []trial {
 			return verdict{truth: l.Hosts, value: h.Hosts, ci: h.CI, refused: test(r)}, err
 		}})
 	}
-	for _, w := range []worlds.Name{worlds.Ideal, worlds.Autocorrelated, worlds.SinkholeMoved, worlds.UnequalDays} {
+	for _, w := range []worlds.Name{worlds.Ideal, worlds.Autocorrelated, worlds.SinkholeMoved, worlds.UnequalDays, worlds.WitnessAndMove} {
 		list = append(list, trial{estimator: "year-on-year", world: w, run: func(d worlds.Dice, p plant) (verdict, error) { return year(d, w, p) }})
 	}
-	return list
+	return append(list, decisions()...)
 }
 
 func test(r *estimate.Refusal) string {
@@ -222,6 +225,8 @@ type score struct {
 	// which a number is given and the raw change is off by more than 10.
 	matchedOff, rawOff float64
 	far                int // how many runs that are
+	right, of          int
+	want               float64
 	broken             []string
 }
 
@@ -270,7 +275,7 @@ func judge(runs int, seed uint64, p plant, only string) ([]score, error) {
 }
 
 func (t trial) judge(runs int, p plant) (score, error) {
-	s := score{estimator: t.estimator, world: t.world, runs: runs, refused: map[string]int{}}
+	s := score{estimator: t.estimator, world: t.world, runs: runs, refused: map[string]int{}, want: t.want}
 	var widths, matched, raw []float64
 	for run := range runs {
 		v, err := t.run(worlds.NewDice(t.seed, uint64(run)), p)
@@ -279,6 +284,9 @@ func (t trial) judge(runs int, p plant) (score, error) {
 		}
 		if v.refused != "" {
 			s.refused[v.refused]++
+			continue
+		}
+		if s.right, s.of = s.right+v.right, s.of+v.of; v.of > 0 {
 			continue
 		}
 		if p == halfSE {
@@ -315,6 +323,12 @@ func middle(v []float64) float64 {
 // rules notes which rules are broken.
 func (s *score) rules() {
 	note := func(format string, args ...any) { s.broken = append(s.broken, fmt.Sprintf(format, args...)) }
+	if s.of > 0 {
+		if x := float64(s.right) / float64(s.of); x < s.want {
+			note("%.1f %% are right, want %.0f %%", 100*x, 100*s.want)
+		}
+		return
+	}
 	if s.world == worlds.Ideal {
 		if g := float64(s.given) / float64(s.runs); g < .8 {
 			note("a number in %.1f %% of runs, want 80 %%", 100*g)

@@ -29,6 +29,11 @@ const (
 	UnequalDays      Name = "unequal days"
 	ShortActivity    Name = "short activity"
 	WrongTable       Name = "wrong table"
+	OneStep          Name = "one step"
+	LoneStep         Name = "one step, alone"
+	SharedStep       Name = "shared step"
+	Turnover         Name = "turnover"
+	WitnessAndMove   Name = "new witness and migration"
 	SparseReuse      Name = "pool re-use and sparse sightings"
 )
 
@@ -121,11 +126,14 @@ type Capture struct {
 // to all as many ids that come once as there are hosts. Specialised feeds: each
 // sees one family 3 to 6 times as often as the other does. Broken matching: for
 // 25 to 40 % of the hosts the feeds have two ids, or every detection has its own.
+// Turnover: hosts come and go within the window; they stay for 1 to 5 days in the
+// mean, exponential, and the truth is all that were there.
 func MakeCapture(d Dice, w Name) Capture {
 	c := Capture{Hosts: int(d.between(800, 6000)), Strata: make([][3]int, 3), Halves: make([][3]int, 2), Times: make([]int, 40), TimesBy: [][]int{make([]int, 40), make([]int, 40), make([]int, 40)}}
 	rate := [2]float64{d.between(.5, 1.5), d.between(.5, 1.5)}
 	special := math.Sqrt(d.between(3, 6))
 	broken, session := d.between(.25, .4), d.hit(.5)
+	stay := d.between(1, 5)
 	mark := func(family int, feed int, early, late int) {
 		c.Pair[feed]++
 		c.Strata[family][feed]++
@@ -151,6 +159,10 @@ func MakeCapture(d Dice, w Name) Capture {
 	}
 	for range c.Hosts {
 		family := d.IntN(3)
+		here := [2]float64{1, 1} // the part of each half that the host is there
+		if w == Turnover {
+			here = d.stay(stay)
+		}
 		var n [2][2]int
 		for feed := range 2 {
 			r := rate[feed]
@@ -161,7 +173,7 @@ func MakeCapture(d Dice, w Name) Capture {
 					r /= special
 				}
 			}
-			n[feed] = [2]int{d.poisson(r / 2), d.poisson(r / 2)}
+			n[feed] = [2]int{d.poisson(r / 2 * here[0]), d.poisson(r / 2 * here[1])}
 		}
 		odd := w == BrokenMatching && d.hit(broken)
 		for feed := range 2 {
@@ -187,6 +199,20 @@ func MakeCapture(d Dice, w Name) Capture {
 		}
 	}
 	return c
+}
+
+// stay gives the parts of the two halves of seven days that a host is there,
+// which stays for so many days in the mean and is there at some time of them.
+func (d Dice) stay(days float64) [2]float64 {
+	const window = 7
+	from := -1.0 // there when the window opens, or comes later
+	if d.hit(window / (window + days)) {
+		from = window * d.Float64()
+	}
+	to := max(0, from) + days*d.ExpFloat64()
+	from = max(0, from)
+	part := func(a, b float64) float64 { return max(0, min(to, b)-max(from, a)) / (window / 2.) }
+	return [2]float64{part(0, window/2.), part(window/2., window)}
 }
 
 // Witnesses is how many independent feeds look at a stock, and Days how long a
@@ -215,7 +241,8 @@ type Stock struct {
 // of .5. Autocorrelated stock: by 20 to 40 %, with .95. Sinkhole migration: from
 // some day on, the first witness sees a tenth to a half of what it saw. Unequal
 // days: the second looked on 20 to 60 % of the days then, and the third began
-// between the periods.
+// between the periods. New witness and migration: the third began between the
+// periods, and the first moved as above.
 func MakeStock(d Dice, w Name) Stock {
 	s := Stock{Growth: d.between(.6, 1.6)}
 	n := 24 + d.IntN(37)
@@ -233,7 +260,7 @@ func MakeStock(d Dice, w Name) Stock {
 		}
 	}
 	moved, left := 3*Days, 1.0
-	if w == SinkholeMoved {
+	if w == SinkholeMoved || w == WitnessAndMove {
 		moved, left = Days/2+d.IntN(2*Days), d.between(.1, .5)
 	}
 	if w == UnequalDays {
@@ -241,6 +268,8 @@ func MakeStock(d Dice, w Name) Stock {
 		for day := range Days {
 			s.Covered[1][day] = d.hit(share)
 		}
+	}
+	if w == UnequalDays || w == WitnessAndMove {
 		for day := range Days + d.IntN(Days) {
 			s.Covered[2][day] = false
 		}
