@@ -27,6 +27,8 @@ type verdict struct {
 	// Of a change against last year: by how many points of per cent the matched
 	// and the raw change are off.
 	matchedOff, rawOff float64
+	// What was decided rightly, of so many decisions, where there is no number.
+	right, of int
 }
 
 // trial is an estimator in a world.
@@ -34,12 +36,14 @@ type trial struct {
 	estimator string
 	world     worlds.Name
 	run       func(d worlds.Dice, p plant) (verdict, error)
+	want      float64 // the part of the decisions that must be right, where there is no number
+	seed      uint64
 }
 
 func trials() []trial {
 	var list []trial
 	counts := func(name string, f func(worlds.Counts) (verdict, error)) {
-		list = append(list, trial{name, worlds.Ideal, func(d worlds.Dice, _ plant) (verdict, error) { return f(worlds.MakeCounts(d)) }})
+		list = append(list, trial{estimator: name, world: worlds.Ideal, run: func(d worlds.Dice, _ plant) (verdict, error) { return f(worlds.MakeCounts(d)) }})
 	}
 	counts("poisson-rate", func(c worlds.Counts) (verdict, error) {
 		r, err := estimate.PoissonRate(c.K[0], c.Exposure[0])
@@ -74,17 +78,20 @@ func trials() []trial {
 		{"chao1", estimate.AtLeast, []worlds.Name{worlds.Ideal, worlds.OneInflation, worlds.SpecialisedFeeds, worlds.BrokenMatching}},
 	} {
 		for _, w := range e.worlds {
-			list = append(list, trial{e.name, w, func(d worlds.Dice, _ plant) (verdict, error) {
+			list = append(list, trial{estimator: e.name, world: w, run: func(d worlds.Dice, _ plant) (verdict, error) {
 				c := worlds.MakeCapture(d, w)
 				x, r, err := e.f(lists(c))
 				return verdict{truth: float64(c.Hosts), value: x.Estimate, ci: x.CI, refused: test(r)}, err
 			}})
 		}
 	}
-	for _, w := range []worlds.Name{worlds.Ideal, worlds.PoolReuse, worlds.CGN, worlds.SparseSightings} {
-		list = append(list, trial{"cardcount", w, func(d worlds.Dice, _ plant) (verdict, error) {
+	for _, w := range []worlds.Name{worlds.Ideal, worlds.PoolReuse, worlds.CGN, worlds.SparseSightings, worlds.SparseReuse, worlds.ShortActivity, worlds.WrongTable} {
+		list = append(list, trial{estimator: "cardcount", world: w, run: func(d worlds.Dice, _ plant) (verdict, error) {
 			l := worlds.MakeLeases(d, w)
-			n := estimate.Network{Addresses: l.Addresses, WindowDays: l.WindowDays, Pool: l.Pool, SightingsPerDay: l.SightingsPerDay, IDsPerAddress: l.IDsPerAddress}
+			n := estimate.Network{
+				Addresses: l.Addresses, WindowDays: float64(l.WindowDays), DailyAddresses: float64(l.AddressDays) / float64(l.WindowDays), Events: l.Events,
+				Pool: l.Pool, IDsPerAddress: l.IDsPerAddress,
+			}
 			for _, x := range l.Durations {
 				n.Durations = append(n.Durations, estimate.Duration{Days: x, Weight: 1})
 			}
@@ -92,10 +99,10 @@ func trials() []trial {
 			return verdict{truth: l.Hosts, value: h.Hosts, ci: h.CI, refused: test(r)}, err
 		}})
 	}
-	for _, w := range []worlds.Name{worlds.Ideal, worlds.Autocorrelated, worlds.SinkholeMoved, worlds.UnequalDays} {
-		list = append(list, trial{"year-on-year", w, func(d worlds.Dice, p plant) (verdict, error) { return year(d, w, p) }})
+	for _, w := range []worlds.Name{worlds.Ideal, worlds.Autocorrelated, worlds.SinkholeMoved, worlds.UnequalDays, worlds.WitnessAndMove} {
+		list = append(list, trial{estimator: "year-on-year", world: w, run: func(d worlds.Dice, p plant) (verdict, error) { return year(d, w, p) }})
 	}
-	return list
+	return append(list, decisions()...)
 }
 
 func test(r *estimate.Refusal) string {
@@ -218,6 +225,8 @@ type score struct {
 	// which a number is given and the raw change is off by more than 10.
 	matchedOff, rawOff float64
 	far                int // how many runs that are
+	right, of          int
+	want               float64
 	broken             []string
 }
 
@@ -235,9 +244,17 @@ func (s score) cover() (part, mcError float64) {
 // safe is the part of all runs in which nothing wrong is said.
 func (s score) safe() float64 { return 1 - float64(s.given-s.covered)/float64(s.runs) }
 
-// judge runs every trial and holds the rules against it.
-func judge(runs int, seed uint64, p plant) ([]score, error) {
+// judge runs every trial, or those of one estimator, and holds the rules
+// against it.
+func judge(runs int, seed uint64, p plant, only string) ([]score, error) {
 	list := trials()
+	for i := range list {
+		list[i].seed = seed + uint64(i)<<32 //nolint:gosec // not negative
+	}
+	list = slices.DeleteFunc(list, func(t trial) bool { return only != "" && t.estimator != only })
+	if len(list) == 0 {
+		return nil, fmt.Errorf("there is no estimator %q", only)
+	}
 	scores, errs := make([]score, len(list)), make([]error, len(list))
 	var wg sync.WaitGroup
 	free := make(chan struct{}, runtime.GOMAXPROCS(0))
@@ -245,7 +262,7 @@ func judge(runs int, seed uint64, p plant) ([]score, error) {
 		wg.Go(func() {
 			free <- struct{}{}
 			defer func() { <-free }()
-			scores[i], errs[i] = t.judge(runs, seed+uint64(i)<<32, p) //nolint:gosec // not negative
+			scores[i], errs[i] = t.judge(runs, p)
 		})
 	}
 	wg.Wait()
@@ -257,16 +274,19 @@ func judge(runs int, seed uint64, p plant) ([]score, error) {
 	return scores, nil
 }
 
-func (t trial) judge(runs int, seed uint64, p plant) (score, error) {
-	s := score{estimator: t.estimator, world: t.world, runs: runs, refused: map[string]int{}}
+func (t trial) judge(runs int, p plant) (score, error) {
+	s := score{estimator: t.estimator, world: t.world, runs: runs, refused: map[string]int{}, want: t.want}
 	var widths, matched, raw []float64
 	for run := range runs {
-		v, err := t.run(worlds.NewDice(seed, uint64(run)), p)
+		v, err := t.run(worlds.NewDice(t.seed, uint64(run)), p)
 		if err != nil {
 			return s, fmt.Errorf("run %d: %w", run, err)
 		}
 		if v.refused != "" {
 			s.refused[v.refused]++
+			continue
+		}
+		if s.right, s.of = s.right+v.right, s.of+v.of; v.of > 0 {
 			continue
 		}
 		if p == halfSE {
@@ -303,6 +323,12 @@ func middle(v []float64) float64 {
 // rules notes which rules are broken.
 func (s *score) rules() {
 	note := func(format string, args ...any) { s.broken = append(s.broken, fmt.Sprintf(format, args...)) }
+	if s.of > 0 {
+		if x := float64(s.right) / float64(s.of); x < s.want {
+			note("%.1f %% are right, want %.0f %%", 100*x, 100*s.want)
+		}
+		return
+	}
 	if s.world == worlds.Ideal {
 		if g := float64(s.given) / float64(s.runs); g < .8 {
 			note("a number in %.1f %% of runs, want 80 %%", 100*g)

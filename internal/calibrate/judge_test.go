@@ -15,7 +15,7 @@ func TestCalibration(t *testing.T) {
 	}{{"", ""}, {halfSE, "chapman"}, {swapFeeds, "year-on-year"}} {
 		t.Run("plant "+string(tt.fault), func(t *testing.T) {
 			t.Parallel()
-			scores, err := judge(60, 1, tt.fault)
+			scores, err := judge(60, 1, tt.fault, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -40,7 +40,7 @@ func TestSameSeedSameJudgement(t *testing.T) {
 	t.Parallel()
 	var out [2]strings.Builder
 	for i := range out {
-		scores, err := judge(5, 3, "")
+		scores, err := judge(5, 3, "", "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,12 +18,13 @@ func main() {
 	runs := flag.Int("runs", 1000, "runs of each estimator in each world")
 	seed := flag.Uint64("seed", 20261124, "seed of all worlds")
 	fault := flag.String("plant", "", "a fault put in on purpose, half-se or swap-feeds: the judgement must turn red")
+	only := flag.String("only", "", "judge this estimator alone")
 	flag.Parse()
 	if *fault != "" && plant(*fault) != halfSE && plant(*fault) != swapFeeds || *runs < 1 || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
-	scores, err := judge(*runs, *seed, plant(*fault))
+	scores, err := judge(*runs, *seed, plant(*fault), *only)
 	if err == nil {
 		fmt.Printf("%d runs each, seed %d\n\n", *runs, *seed)
 		err = report(os.Stdout, scores)
@@ -40,6 +41,9 @@ func report(w io.Writer, scores []score) error {
 	var b strings.Builder
 	b.WriteString("| estimator | world | number given | refused by | bias | coverage | refuses or covers | width | interval score | rule |\n|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, s := range scores {
+		if s.of > 0 {
+			continue
+		}
 		c, e := s.cover()
 		rule := "holds"
 		if len(s.broken) > 0 {
@@ -47,6 +51,16 @@ func report(w io.Writer, scores []score) error {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %.1f %% | %s | %s | %s | %.1f %% | %s | %s | %s |\n", s.estimator, s.world, s.part(s.given), s.tests(),
 			s.known("%+.1f %%", 100*s.bias), s.known("%.1f ± %.1f %%", 100*c, 100*e), 100*s.safe(), s.known("%.2f", s.width), s.known("%.2f", s.interval), rule)
+	}
+	b.WriteString("\n| decided | world | right | of | rule |\n|---|---|---|---|---|\n")
+	for _, s := range scores {
+		if s.of > 0 {
+			rule := "holds"
+			if len(s.broken) > 0 {
+				rule = "BROKEN: " + strings.Join(s.broken, "; ")
+			}
+			fmt.Fprintf(&b, "| %s | %s | %.1f %% | %d | %s |\n", s.estimator, s.world, 100*float64(s.right)/float64(s.of), s.of, rule)
+		}
 	}
 	b.WriteByte('\n')
 	for _, s := range scores {
@@ -57,11 +71,16 @@ func report(w io.Writer, scores []score) error {
 	b.WriteByte('\n')
 	broken := 0
 	for _, s := range scores {
-		name := s.estimator + "." + strings.ReplaceAll(string(s.world), " ", "-")
+		name := s.estimator + "." + strings.NewReplacer(" ", "-", ",", "").Replace(string(s.world))
 		line := func(what string, v float64) {
 			if !math.IsNaN(v) {
 				fmt.Fprintf(&b, "CALIBRATE %s.%s %.4f\n", name, what, v)
 			}
+		}
+		broken += len(s.broken)
+		if s.of > 0 {
+			line("right", float64(s.right)/float64(s.of))
+			continue
 		}
 		c, e := s.cover()
 		line("given", s.part(s.given)/100)
@@ -75,7 +94,6 @@ func report(w io.Writer, scores []score) error {
 		}
 		line("matched-off-points", s.matchedOff)
 		line("raw-off-points", s.rawOff)
-		broken += len(s.broken)
 	}
 	fmt.Fprintf(&b, "CALIBRATE broken-rules %d\n", broken)
 	if _, err := io.WriteString(w, b.String()); err != nil {

@@ -354,7 +354,7 @@ func TestUnseenRefuses(t *testing.T) {
 func TestCARDCount(t *testing.T) {
 	t.Parallel()
 	fair := func() estimate.Network {
-		n := estimate.Network{Addresses: 5000, WindowDays: 28, Pool: 200_000, SightingsPerDay: 24, IDsPerAddress: 1}
+		n := estimate.Network{Addresses: 5000, WindowDays: 28, Pool: 200_000, DailyAddresses: 1125, Events: 28 * 24 * 1000, IDsPerAddress: 1}
 		for range 100 {
 			n.Durations = append(n.Durations, estimate.Duration{Days: 7, Weight: 1})
 		}
@@ -380,9 +380,69 @@ func TestCARDCount(t *testing.T) {
 	f("durations", func(n *estimate.Network) { n.Durations = nil })
 	f("pool", func(n *estimate.Network) { n.Pool = 99_999 })
 	f("pool", func(n *estimate.Network) { n.Pool = 0 })
-	f("sightings", func(n *estimate.Network) { n.SightingsPerDay = 1 })
+	f("sightings", func(n *estimate.Network) { n.Events /= 24 })
+	f("activity", func(n *estimate.Network) { n.DailyAddresses = 0 })
+	f("activity", func(n *estimate.Network) { n.DailyAddresses, n.Events = 900, 28*24*900 })
+	f("sightings", func(n *estimate.Network) { // once a day, and leases of 30 days
+		n.Addresses, n.Events = 2000, 28*1034
+		for i := range n.Durations {
+			n.Durations[i].Days = 30
+		}
+		n.DailyAddresses = 1034
+	})
+	f("durations", func(n *estimate.Network) { n.DailyAddresses = 1400 })
 	f("sharing", func(n *estimate.Network) { n.IDsPerAddress = 1.5 })
 	f("sharing", func(n *estimate.Network) { n.SharesAddresses = true })
+}
+
+// What CARDCount expects of a day, against hosts whose days are walked one by
+// one: it takes the number that they are seen on, and not a fifth less or more.
+func TestCARDCountExpectsWhatADayShows(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(10) {
+		rng := rand.New(rand.NewPCG(seed, 5)) //nolint:gosec // a test
+		const hosts, window = 2_000, 20
+		lease, rate := .7+5*rng.Float64(), 4+60*rng.Float64()
+		n := estimate.Network{WindowDays: window, Pool: 1e9, IDsPerAddress: 1}
+		days := 0
+		for range hosts {
+			begun, ends := -lease*rng.ExpFloat64(), lease*rng.ExpFloat64()
+			for {
+				noted := false
+				for day := max(0, math.Floor(begun)); day < min(window, ends); day++ {
+					events := 0
+					for at := max(0, begun, day) + rng.ExpFloat64()/rate; at < min(ends, day+1, window); at += rng.ExpFloat64() / rate {
+						events++
+					}
+					if n.Events += events; events > 0 {
+						days++
+						noted = true
+					}
+				}
+				if noted {
+					n.Addresses++
+					n.Durations = append(n.Durations, estimate.Duration{Days: ends - begun, Weight: 1})
+				}
+				if ends >= window {
+					break
+				}
+				begun, ends = ends, ends+lease*rng.ExpFloat64()
+			}
+		}
+		n.DailyAddresses = float64(days) / window
+		_, r, err := estimate.CARDCount(n)
+		if err != nil || r != nil && !(r.Test == "sightings" && lease*rate < 30) {
+			t.Errorf("leases of %.1f days, %.0f sightings a day: %v %v", lease, rate, r, err)
+		}
+		for test, f := range map[string]float64{"activity": .8, "durations": 1.2} {
+			if x := n; r == nil {
+				x.DailyAddresses *= f
+				if _, r, err := estimate.CARDCount(x); err != nil || r == nil || r.Test != test {
+					t.Errorf("%g times the addresses a day: %v %v, want %s", f, r, err, test)
+				}
+			}
+		}
+	}
 }
 
 func clusters(n int) []estimate.Cluster {
@@ -635,6 +695,62 @@ func TestCoverageBreaks(t *testing.T) {
 	got, err = estimate.CoverageBreaks(map[string][]float64{"a": clean, "b": series(800, 90, 1)})
 	if err != nil || len(got) != 1 || got[0] != (estimate.Break{Feed: "a", Day: 45, Before: 40, After: 4}) {
 		t.Error("a clean step:", got, err)
+	}
+	if got, err = estimate.CoverageBreaks(map[string][]float64{"a": clean}); err != nil || len(got) != 1 || got[0].Day != 45 {
+		t.Error("a clean step of a feed alone:", got, err)
+	}
+}
+
+// What a family does is no break of a feed, and does not hide one.
+func TestCoverageBreaksAreSteps(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(7, 8)) //nolint:gosec // a test
+	series := func(level float64, curve func(day float64) float64) []float64 {
+		out := make([]float64, 120)
+		for i := range out {
+			x := level * curve(float64(i))
+			if i%7 > 4 {
+				x *= .6
+			}
+			out[i] = math.Round(max(0, x+math.Sqrt(x)*rng.NormFloat64()))
+		}
+		return out
+	}
+	fades := func(day float64) float64 { return max(.4, 1-max(0, day-40)*.6/28) } // over four weeks
+	step := func(at, factor float64) func(day float64) float64 {
+		return func(day float64) float64 {
+			if day < at {
+				return 1
+			}
+			return factor
+		}
+	}
+	with := func(f, g func(day float64) float64) func(day float64) float64 {
+		return func(day float64) float64 { return f(day) * g(day) }
+	}
+	for _, x := range []struct {
+		name string
+		of   map[string][]float64
+		want []int // days of breaks of a
+	}{
+		{"a lone feed fades", map[string][]float64{"a": series(200, fades)}, nil},
+		{"both fade", map[string][]float64{"a": series(46, fades), "b": series(400, fades)}, nil},
+		{"a step while both fade", map[string][]float64{"a": series(400, with(fades, step(54, 2))), "b": series(300, fades)}, []int{54}},
+		{"a step that the other takes five days later", map[string][]float64{"a": series(168, step(50, .6)), "b": series(86, step(55, .6))}, nil},
+		{"a lone step", map[string][]float64{"a": series(200, step(60, .5))}, []int{60}},
+		{"no days", map[string][]float64{"a": {}}, nil},
+		{"a few days", map[string][]float64{"a": series(10, fades)[:9], "b": make([]float64, 9)}, nil},
+	} {
+		got, err := estimate.CoverageBreaks(x.of)
+		if err != nil || len(got) != len(x.want) {
+			t.Errorf("%s: %+v %v", x.name, got, err)
+			continue
+		}
+		for i, b := range got {
+			if b.Feed != "a" || math.Abs(float64(b.Day-x.want[i])) > 2 {
+				t.Errorf("%s: %+v", x.name, b)
+			}
+		}
 	}
 }
 

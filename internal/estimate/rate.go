@@ -138,8 +138,11 @@ type RegionRate struct {
 // Shrink gives rates per 100,000 users so that small regions do not top a
 // ranking by chance: gamma-Poisson empirical Bayes with moments (Marshall 1991,
 // Applied Statistics 40, 283) and exact Poisson funnel limits (Spiegelhalter
-// 2005, Statistics in Medicine 24, 1185). Where the regions differ by no more
-// than chance, all are drawn to the country's rate, and CI is that point.
+// 2005, Statistics in Medicine 24, 1185). How much regions differ is not known
+// where there are few, and never known to be nothing: its variance is taken as
+// larger by 4/(n-1) of it and of what chance adds (chosen in the worlds of
+// docs/calibration.md; Morris 1983, JASA 78, 47, says why), and the interval has
+// the variance of the country's rate in it.
 func Shrink(regions []Region) ([]RegionRate, error) {
 	if len(regions) < 2 {
 		return nil, errors.New("fewer than two regions: there is nothing to compare")
@@ -159,17 +162,20 @@ func Shrink(regions []Region) ([]RegionRate, error) {
 		d := float64(r.Count)/r.Users - mean
 		between += r.Users * d * d / u
 	}
-	between -= mean / (u / float64(len(regions)))
+	n := float64(len(regions))
+	chance := mean / (u / n)
+	between = max(0, between-chance)
+	between += 4 / (n - 1) * (between + chance)
 	const per = 100_000
 	out := make([]RegionRate, len(regions))
 	for i, r := range regions {
-		raw := float64(r.Count) / r.Users
-		v := RegionRate{Name: r.Name, Rate: per * raw, Shrunk: per * mean, CI: Interval{per * mean, per * mean}}
-		if between > 0 {
-			shape, rate := mean*mean/between+float64(r.Count), mean/between+r.Users
-			v.Shrunk = per * shape / rate
-			v.CI = Interval{per * gammaQuantile(shape, .025) / rate, per * gammaQuantile(shape, .975) / rate}
-		}
+		v := RegionRate{Name: r.Name, Rate: per * float64(r.Count) / r.Users}
+		shape, rate := mean*mean/between+float64(r.Count), mean/between+r.Users
+		v.Shrunk = per * shape / rate
+		drawn := mean / between / rate // to the country's rate, whose own variance comes with it
+		variance := shape/rate/rate + drawn*drawn*(between+chance)/n
+		shape, rate = shape/rate*shape/rate/variance, shape/rate/variance
+		v.CI = Interval{per * gammaQuantile(shape, .025) / rate, per * gammaQuantile(shape, .975) / rate}
 		v.Within95 = funnel(mean, r.Users, .025)
 		v.Within998 = funnel(mean, r.Users, .001)
 		out[i] = v

@@ -21,11 +21,13 @@ type Step struct{ After, Until, Mass float64 }
 
 // Survival is a distribution of durations. Median is where half have ended: an
 // interval within which it is not identified, with an infinite end where fewer
-// than half have. It is no confidence interval: none is given, since the usual
-// formulas do not hold for interval-censored data.
+// than half have. It is no confidence interval. CI is one, of 95 %: from where
+// the distribution reaches 1.96 standard errors less than half, to where it
+// reaches as much more (Brookmeyer and Crowley 1982, Biometrics 38, 29), with the
+// variance of Greenwood (1926) and ends in the middle of where they can be.
 type Survival struct {
-	Steps  []Step
-	Median Interval
+	Steps      []Step
+	Median, CI Interval
 	// Settled is false where the iteration was cut off.
 	Settled bool
 }
@@ -117,20 +119,52 @@ func Turnbull(spells []Spell) (Survival, error) {
 			break
 		}
 	}
-	left := 1.0
-	out.Median = Interval{math.Inf(1), math.Inf(1)}
 	for i, st := range steps {
-		st.Mass = p[i]
-		if st.Mass < 1e-9 {
-			continue
-		}
-		out.Steps = append(out.Steps, st)
-		left -= st.Mass
-		if left <= .5+1e-9 && math.IsInf(out.Median.Lo, 1) {
-			out.Median = Interval{st.After, st.Until}
+		if st.Mass = p[i]; st.Mass >= 1e-9 {
+			out.Steps = append(out.Steps, st)
 		}
 	}
+	out.Median = out.ended(.5)
+	out.CI = out.around(spells)
 	return out, nil
+}
+
+// around gives the interval of the median.
+func (s Survival) around(spells []Spell) Interval {
+	entries, ends := make([]float64, len(spells)), make([]float64, len(spells))
+	for i, x := range spells {
+		entries[i], ends[i] = x.Entry, x.After
+		if !math.IsInf(x.Until, 1) {
+			ends[i] = (x.After + x.Until) / 2
+		}
+	}
+	slices.Sort(entries)
+	slices.Sort(ends)
+	upTo := func(sorted []float64, t float64) int {
+		return least(0, len(sorted), func(i int) bool { return sorted[i] > t })
+	}
+	left, sum := 1.0, 0.0
+	for _, st := range s.Steps {
+		if st.Until > s.Median.Hi || left-st.Mass <= 0 {
+			break
+		}
+		risk := upTo(entries, st.After) - upTo(ends, st.After)
+		sum += st.Mass / (left - st.Mass) / float64(max(risk, 1))
+		left -= st.Mass
+	}
+	e := z95 * .5 * math.Sqrt(sum)
+	return Interval{s.ended(max(.5-e, 0)).Lo, s.ended(min(.5+e, 1)).Hi}
+}
+
+// ended gives the step in which the share that has ended is reached.
+func (s Survival) ended(share float64) Interval {
+	left := 1.0
+	for _, st := range s.Steps {
+		if left -= st.Mass; left <= 1-share+1e-9 {
+			return Interval{st.After, st.Until}
+		}
+	}
+	return Interval{math.Inf(1), math.Inf(1)}
 }
 
 // innermost gives the intervals that can hold mass: from a left end to a right

@@ -322,7 +322,7 @@ func (t *RateTable) say(unit string) {
 	}
 	t.Methods = append(t.Methods,
 		"Where it is known from how many samples the users of a place were estimated, the interval is that of the logarithm of the rate, with variance 1/count + 1/samples (delta method): the error of the users is in it.",
-		"Shrunk rate: drawn towards the common rate of the rows, the more the fewer users there are (gamma-Poisson empirical Bayes, Marshall 1991), so that small places do not top the list by chance; rows are sorted by it. Where the rows differ by no more than chance, all are equal.",
+		"Shrunk rate: drawn towards the common rate of the rows, the more the fewer users there are (gamma-Poisson empirical Bayes, Marshall 1991), so that small places do not top the list by chance; rows are sorted by it. Where the rows differ by no more than chance, they are nearly equal.",
 		"Funnel: between these limits a place's rate lies, in 95 and 99.8 of 100 cases, that has the common rate (exact Poisson, Spiegelhalter 2005).")
 	if t.Country.Year > 0 {
 		t.Methods = append(t.Methods, fmt.Sprintf("The country's users are the share of its population that uses the internet times its population; the share is of %d.", t.Country.Year))

@@ -39,9 +39,9 @@ var RecordDefinitions = []RecordDefinition{
 		compute: counted("infected-addresses", true),
 	},
 	{
-		ID: "infected-hosts", Title: "Infected hosts at a time", Unit: "estimated hosts", Version: 1, Estimate: true,
+		ID: "infected-hosts", Title: "Infected hosts at a time", Unit: "estimated hosts", Version: 2, Estimate: true,
 		Text: "The mean number of infected hosts at a time, in the networks of which it is known how they hand out addresses: one for each address where assignments are static, CARDCount (Boeck et al., NDSS 2023) over the last 28 days where they change. " +
-			"No number is given for networks that share addresses, use too much of their pool, are seen too rarely, or are not known.",
+			"No number is given for networks that share addresses, use too much of their pool, are seen too rarely, have fewer or more addresses a day than such hosts would, or are not known.",
 		Caveats: []string{"It is no number of hosts that ever were infected.", "Networks without a number are listed with the reason and are not in the sum."},
 		compute: (*asker).hosts,
 	},
@@ -703,16 +703,9 @@ func (a *asker) network(asn uint32, g query.Group, w float64) (line Line, h esti
 		line.Value, line.Note = Decimal(mean), "static: a host for each address of a day"
 		return line, estimate.Hosts{Hosts: mean, CI: estimate.None(), Sensitivity: estimate.Interval{Lo: mean, Hi: mean}}, nil, nil
 	}
-	perDay := 0.0 // how often a host is seen a day: of those seen at all, or spread over all, whichever is less
-	if daily > 0 {
-		perDay = float64(g.Value.Events) / float64(daily)
-	}
-	if guess, err := estimate.CARDHosts(int(g.Value.Distinct), n.Leases, w); err == nil && guess > 0 {
-		perDay = min(perDay, float64(g.Value.Events)/guess/w)
-	}
 	h, refusal, err = estimate.CARDCount(estimate.Network{
 		Addresses: int(g.Value.Distinct), WindowDays: w, Durations: n.Leases, Plausible: n.Plausible, Pool: n.Pool,
-		SightingsPerDay: perDay, SharesAddresses: n.Shared,
+		DailyAddresses: mean, Events: int(g.Value.Events), SharesAddresses: n.Shared,
 	})
 	if err != nil || refusal != nil {
 		return line, h, refusal, err

@@ -367,6 +367,11 @@ func republic() *land {
 				at(d.String(), event.ClassExposure, fmt.Sprintf("192.0.%d.9:23/tcp", i%30), "feed", "a", "country", "XS", "asn", asn))
 		}
 	}
+	for _, e := range slices.Clone(l.list) { // a network whose hosts are seen often
+		if e.class == event.ClassInfection && e.dims[query.DimASN] == "102" {
+			l.list = append(l.list, e, e)
+		}
+	}
 	l.control = query.Controlled{
 		Daily: []int64{40, 50, 60}, EvidenceDaily: []int64{70, 80, 90}, Distinct: 100, Evidence: 150, Undetermined: 10, AtHome: 40, Feeds: []string{"b"},
 		Countries: []query.ControllerCountry{{CC: "XA", Exclusive: 60, Shared: 20, Total: 80, Mean: 30, DaySum: 90}, {CC: "XB", Exclusive: 20, Shared: 20, Total: 40, Mean: 20, DaySum: 60}},

@@ -27,6 +27,14 @@ const (
 	Autocorrelated   Name = "autocorrelated stock"
 	SinkholeMoved    Name = "sinkhole migration"
 	UnequalDays      Name = "unequal days"
+	ShortActivity    Name = "short activity"
+	WrongTable       Name = "wrong table"
+	OneStep          Name = "one step"
+	LoneStep         Name = "one step, alone"
+	SharedStep       Name = "shared step"
+	Turnover         Name = "turnover"
+	WitnessAndMove   Name = "new witness and migration"
+	SparseReuse      Name = "pool re-use and sparse sightings"
 )
 
 // Dice draws from one seeded stream.
@@ -118,11 +126,14 @@ type Capture struct {
 // to all as many ids that come once as there are hosts. Specialised feeds: each
 // sees one family 3 to 6 times as often as the other does. Broken matching: for
 // 25 to 40 % of the hosts the feeds have two ids, or every detection has its own.
+// Turnover: hosts come and go within the window; they stay for 1 to 5 days in the
+// mean, exponential, and the truth is all that were there.
 func MakeCapture(d Dice, w Name) Capture {
 	c := Capture{Hosts: int(d.between(800, 6000)), Strata: make([][3]int, 3), Halves: make([][3]int, 2), Times: make([]int, 40), TimesBy: [][]int{make([]int, 40), make([]int, 40), make([]int, 40)}}
 	rate := [2]float64{d.between(.5, 1.5), d.between(.5, 1.5)}
 	special := math.Sqrt(d.between(3, 6))
 	broken, session := d.between(.25, .4), d.hit(.5)
+	stay := d.between(1, 5)
 	mark := func(family int, feed int, early, late int) {
 		c.Pair[feed]++
 		c.Strata[family][feed]++
@@ -148,6 +159,10 @@ func MakeCapture(d Dice, w Name) Capture {
 	}
 	for range c.Hosts {
 		family := d.IntN(3)
+		here := [2]float64{1, 1} // the part of each half that the host is there
+		if w == Turnover {
+			here = d.stay(stay)
+		}
 		var n [2][2]int
 		for feed := range 2 {
 			r := rate[feed]
@@ -158,7 +173,7 @@ func MakeCapture(d Dice, w Name) Capture {
 					r /= special
 				}
 			}
-			n[feed] = [2]int{d.poisson(r / 2), d.poisson(r / 2)}
+			n[feed] = [2]int{d.poisson(r / 2 * here[0]), d.poisson(r / 2 * here[1])}
 		}
 		odd := w == BrokenMatching && d.hit(broken)
 		for feed := range 2 {
@@ -186,78 +201,18 @@ func MakeCapture(d Dice, w Name) Capture {
 	return c
 }
 
-// Leases is what is known of an AS that hands out addresses for a while.
-type Leases struct {
-	Hosts           float64 // the truth: hosts at a time
-	Addresses       int     // distinct, seen
-	WindowDays      float64
-	Durations       []float64 // whole length of a sample of the assignments seen, days
-	Pool            float64
-	SightingsPerDay float64
-	IDsPerAddress   float64 // as counted among hosts with an id
-}
-
-// MakeLeases makes an AS. Prior: 200 to 1,500 hosts over 14 to 28 days, leases
-// of 1 to 7 days on average, exponential, 200 to 600 of them in the operator's
-// sample, 30 to 100 sightings per mean lease, pools of 40 to 200 times the
-// leases. Pool re-use: .3 to 30 times. Sparse sightings: .3 to 40 per mean
-// lease. CGN: 2 to 16 hosts at an address, a third of them with an id.
-func MakeLeases(d Dice, w Name) Leases {
-	l := Leases{WindowDays: d.between(14, 28)}
-	hosts, lease := int(d.between(200, 1500)), d.between(1, 7)
-	behind := 1
-	if w == CGN {
-		behind = 2 + d.IntN(15)
+// stay gives the parts of the two halves of seven days that a host is there,
+// which stays for so many days in the mean and is there at some time of them.
+func (d Dice) stay(days float64) [2]float64 {
+	const window = 7
+	from := -1.0 // there when the window opens, or comes later
+	if d.hit(window / (window + days)) {
+		from = window * d.Float64()
 	}
-	boxes := max(1, hosts/behind)
-	l.Hosts = float64(boxes * behind)
-	expected := float64(boxes) * (1 + l.WindowDays/lease)
-	switch w {
-	case PoolReuse:
-		l.Pool = math.Ceil(expected * d.between(.3, 30))
-	default:
-		l.Pool = math.Ceil(expected * d.between(40, 200))
-	}
-	l.SightingsPerDay = d.between(30, 100) / lease
-	if w == SparseSightings {
-		l.SightingsPerDay = d.between(.3, 40) / lease
-	}
-	seen := map[int]bool{}
-	var durations []float64
-	for range boxes {
-		// The lease under way when the window opens is longer than others: what has
-		// passed of it and what is to come are both exponential.
-		past, at := lease*d.ExpFloat64(), 0.0
-		for at < l.WindowDays {
-			rest := lease * d.ExpFloat64()
-			address := d.IntN(int(l.Pool))
-			inside := min(rest, l.WindowDays-at)
-			if d.hit(1 - math.Exp(-l.SightingsPerDay*inside*float64(behind))) {
-				seen[address] = true
-				durations = append(durations, past+rest)
-			}
-			past, at = 0, at+rest
-		}
-	}
-	l.Addresses = len(seen)
-	d.Shuffle(len(durations), func(i, j int) { durations[i], durations[j] = durations[j], durations[i] })
-	l.Durations = durations[:min(len(durations), int(d.between(200, 600)))]
-	ids, with := 0, 0
-	for range boxes {
-		n := 0
-		for range behind {
-			if d.hit(1. / 3) {
-				n++
-			}
-		}
-		if n > 0 {
-			ids, with = ids+n, with+1
-		}
-	}
-	if with > 0 {
-		l.IDsPerAddress = float64(ids) / float64(with)
-	}
-	return l
+	to := max(0, from) + days*d.ExpFloat64()
+	from = max(0, from)
+	part := func(a, b float64) float64 { return max(0, min(to, b)-max(from, a)) / (window / 2.) }
+	return [2]float64{part(0, window/2.), part(window/2., window)}
 }
 
 // Witnesses is how many independent feeds look at a stock, and Days how long a
@@ -286,7 +241,8 @@ type Stock struct {
 // of .5. Autocorrelated stock: by 20 to 40 %, with .95. Sinkhole migration: from
 // some day on, the first witness sees a tenth to a half of what it saw. Unequal
 // days: the second looked on 20 to 60 % of the days then, and the third began
-// between the periods.
+// between the periods. New witness and migration: the third began between the
+// periods, and the first moved as above.
 func MakeStock(d Dice, w Name) Stock {
 	s := Stock{Growth: d.between(.6, 1.6)}
 	n := 24 + d.IntN(37)
@@ -304,7 +260,7 @@ func MakeStock(d Dice, w Name) Stock {
 		}
 	}
 	moved, left := 3*Days, 1.0
-	if w == SinkholeMoved {
+	if w == SinkholeMoved || w == WitnessAndMove {
 		moved, left = Days/2+d.IntN(2*Days), d.between(.1, .5)
 	}
 	if w == UnequalDays {
@@ -312,6 +268,8 @@ func MakeStock(d Dice, w Name) Stock {
 		for day := range Days {
 			s.Covered[1][day] = d.hit(share)
 		}
+	}
+	if w == UnequalDays || w == WitnessAndMove {
 		for day := range Days + d.IntN(Days) {
 			s.Covered[2][day] = false
 		}

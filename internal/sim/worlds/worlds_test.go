@@ -35,7 +35,7 @@ func TestWorldsAgreeWithThemselves(t *testing.T) {
 			}
 		}
 		l := worlds.MakeLeases(worlds.NewDice(2, run), worlds.Ideal)
-		if l.Addresses < int(l.Hosts) || float64(l.Addresses) > l.Pool || len(l.Durations) < 200 {
+		if l.Addresses < int(l.Hosts) || l.AddressDays < l.Addresses || l.Events < l.AddressDays || float64(l.Addresses) > l.Pool || len(l.Durations) < 200 {
 			t.Errorf("%g hosts, %d addresses, %d durations", l.Hosts, l.Addresses, len(l.Durations))
 		}
 	}
