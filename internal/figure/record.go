@@ -211,6 +211,7 @@ type Record struct {
 	Estimate bool     `json:"estimate"` // computed by a model from what was observed; it has no rows of its own
 	Value    *Decimal `json:"value"`    // null where there is none
 	Refusal  *Refusal `json:"refusal"`  // why there is none
+	Part     *Decimal `json:"part"`     // per cent of the infected addresses of a day that the value speaks of; null for all
 
 	Cumulative      *Decimal `json:"cumulative"` // distinct over the period, where the value is a mean
 	CumulativeLabel string   `json:"cumulative_label,omitzero"`

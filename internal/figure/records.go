@@ -460,6 +460,7 @@ func (a *asker) controlled(ctx context.Context, scope policy.Scope, r *Record) e
 		return err
 	}
 	if n := sum(all.Daily); n > 0 {
+		r.Part = value(100 * float64(sum(c.EvidenceDaily)) / float64(n))
 		r.Caveats = append(r.Caveats, fmt.Sprintf("The controller was seen of %.1f %% of the infected addresses of a day: feeds that see both ends (%s) cover some networks only.",
 			100*float64(sum(c.EvidenceDaily))/float64(n), join(c.Feeds)))
 	}
@@ -684,6 +685,7 @@ func (a *asker) hosts(ctx context.Context, scope policy.Scope, r *Record) error 
 	r.Uncertainty.Range = &Range{Decimal(lo), Decimal(hi)}
 	half := 1.96 * sqrt(variance)
 	r.Sensitivity = append(r.Sensitivity, Sensitivity{What: "sampling of addresses and durations, 95 %, networks taken as independent", Range: Range{Decimal(max(0, total-half)), Decimal(total + half)}})
+	r.Part = value(100 * float64(inside) / float64(all))
 	r.Caveats = append(r.Caveats, fmt.Sprintf("The networks with a number have %.1f %% of the infected addresses of a day; nothing is said of the others.", 100*float64(inside)/float64(all)))
 	return nil
 }
@@ -733,6 +735,7 @@ func (a *asker) episodes(ctx context.Context, scope policy.Scope, r *Record, las
 			r.refuse("lasting", "Of no network with infections is it known that its addresses do not change, and elsewhere an episode measures the lease: import the networks with tocsin refdata networks.")
 			return nil, nil //nolint:nilnil // it is refused
 		}
+		r.Part = value(100 * a.lastingShare)
 		r.Caveats = append(r.Caveats, fmt.Sprintf("These networks have %.1f %% of the infected addresses of a day; nothing is said of the others.", 100*a.lastingShare))
 	}
 	if c := a.eps[lasting]; c != nil {

@@ -205,17 +205,17 @@ func sayHosts(st *Statement) Sentence {
 	s.Honest = a.number() + " addresses a day"
 	s.Text = fmt.Sprintf("On a day of the period, on average, %s addresses in %s had an infected host behind them.", a.number(), st.HomeName)
 	if h.Publishable() {
-		s.Text += fmt.Sprintf(" In the networks of which it is known how they hand out addresses, these are about %s hosts at a time", h.number())
+		s.Text += fmt.Sprintf(" In networks with %s %% of these addresses the hosts can be estimated: about %s were infected at a time", Words(*h.Part), h.number())
 		if h.Uncertainty.Range != nil {
 			s.Text += fmt.Sprintf(", %s by the tables that could be true", WordsRange(h.Uncertainty.Range))
-			s.Honest += "; " + h.number() + " hosts (" + WordsRange(h.Uncertainty.Range) + ") where it can be estimated"
+			s.Honest += fmt.Sprintf("; %s hosts at a time (%s) behind %s %% of them", h.number(), WordsRange(h.Uncertainty.Range), Words(*h.Part))
 		}
 		s.Text += "."
 	} else {
 		s.Text += " No number of hosts can be given. " + h.no()
 	}
 	if e.Publishable() {
-		s.Text += fmt.Sprintf(" At addresses that do not change, %s infections began in the period.", e.number())
+		s.Text += fmt.Sprintf(" At addresses that do not change, %s %% of them, %s infections began in the period.", Words(*e.Part), e.number())
 	}
 	return s
 }
