@@ -328,8 +328,8 @@ func (l *ledger) byCountry(c controls, mean bool) map[string]float64 {
 // controlled gives what a census says of who commands hosts or addresses.
 func controlled[K comparable](l *ledger, unit string, c *census[K]) []Estimand {
 	id := unit + "-controlled-abroad"
-	what := unit + " at home with a controller that lies and is registered abroad, "
-	watched := "the same in the networks that the border sensors watch, "
+	what := unit + " at home with a controller abroad, "
+	watched := unit + " of these in the networks that the border sensors watch, "
 	ever, everWatched := c.everControls(false), c.everControls(true)
 	return []Estimand{
 		{id, unit, what + "mean of the days", l.per(c.all.days), l.byCountry(c.all, true)},
@@ -356,14 +356,14 @@ func (l *ledger) estimands() []Estimand {
 	add("hosts-infected-ever", "hosts", "hosts at home that were infected on any day", float64(len(l.hosts.everSeen)), l.hosts.everByAS())
 	add("addresses-infected", "addresses", "addresses (IPv6: /64) with an infected host, mean of the days", l.per(l.addresses.days), perAS(l.addresses.byAS))
 	add("addresses-infected-ever", "addresses", "addresses (IPv6: /64) with an infected host on any day", float64(len(l.addresses.everSeen)), l.addresses.everByAS())
-	add("infections-begun", "infections", "a family on a host, begun on one of the days", float64(l.begun), nil)
-	add("infections-cleaned", "infections", "a family on a host, gone since one of the days", float64(len(l.cleaned)), nil)
+	add("infections-begun", "infections", "infections (a family on a host) that began", float64(l.begun), nil)
+	add("infections-cleaned", "infections", "infections (a family on a host) that ended", float64(len(l.cleaned)), nil)
 	const kept = ", in networks where every host keeps an address of its own"
 	add("hosts-infected-static", "hosts", "infected hosts at home, mean of the days"+kept, l.per(l.hostsKept), nil)
-	add("infections-begun-static", "infections", "a family on a host, begun on one of the days"+kept, float64(l.begunKept), nil)
-	add("infections-cleaned-static", "infections", "a family on a host, gone since one of the days"+kept, float64(l.cleanedKept), nil)
+	add("infections-begun-static", "infections", "infections (a family on a host) that began"+kept, float64(l.begunKept), nil)
+	add("infections-cleaned-static", "infections", "infections (a family on a host) that ended"+kept, float64(l.cleanedKept), nil)
 	if len(l.cleaned) > 0 {
-		add("time-to-clean-median-days", "days", "from the first infected day to the first clean one, median of those cleaned on one of the days", median(l.cleaned), nil)
+		add("time-to-clean-median-days", "days", "days until an infection ended, median of those that ended", median(l.cleaned), nil)
 	}
 	out = append(out, controlled(l, "hosts", &l.hosts)...)
 	out = append(out, controlled(l, "addresses", &l.addresses)...)
@@ -371,8 +371,8 @@ func (l *ledger) estimands() []Estimand {
 	for cc, n := range l.ctlCountry {
 		countries[l.geo.countries[cc]] = l.per(n)
 	}
-	add("controllers-home", "controllers", "that lie and are registered at home, mean of the days", l.per(l.ctlHome), nil)
-	add("controllers-abroad", "controllers", "that lie and are registered abroad, mean of the days", l.per(l.ctlAway), countries)
+	add("controllers-home", "controllers", "controllers at home by location and registration, mean of the days", l.per(l.ctlHome), nil)
+	add("controllers-abroad", "controllers", "controllers abroad by location and registration, mean of the days", l.per(l.ctlAway), countries)
 	add("controllers-undetermined", "controllers", "of which location or registration, but not both, is abroad, mean of the days", l.per(l.ctlUnsure), nil)
 	government := 0
 	for _, p := range l.sites {
@@ -380,9 +380,9 @@ func (l *ledger) estimands() []Estimand {
 			government++
 		}
 	}
-	add("sites-hacked", "registrable domains", "at home, hacked on any day", float64(len(l.sites)), nil)
+	add("sites-hacked", "registrable domains", "sites at home that were hacked on any day", float64(len(l.sites)), nil)
 	add("sites-hacked-begun", "registrable domains", "at home, hacked on one of the days and not on the day before", float64(len(l.sitesBegun)), nil)
-	add("sites-hacked-government", "registrable domains", "of organisations of the sector government, hacked on any day", float64(government), nil)
+	add("sites-hacked-government", "registrable domains", "of the government among them", float64(government), nil)
 	add("services-exposed", "services", "address, port and transport at home, mean of the days", l.per(l.services), nil)
 	add("organisations-affected", "organisations", "with an infected host, a controller or a hacked site on any day", float64(len(l.organisationsAffected)), map[string]float64{
 		"infection": float64(len(l.victims[byInfection])), "controller": float64(len(l.victims[byController])),
@@ -398,10 +398,10 @@ func (l *ledger) changes(then *ledger) (out []Estimand) {
 			out = append(out, Estimand{id, "ratio", text, now / before, map[string]float64{"now": now, "then": before}})
 		}
 	}
-	const same = " against the same days of the year before"
-	add("change-hosts-infected", "hosts-infected"+same, l.per(l.hosts.days), then.per(then.hosts.days))
-	add("change-addresses-infected", "addresses-infected"+same, l.per(l.addresses.days), then.per(then.addresses.days))
-	add("change-sites-hacked", "sites-hacked"+same, float64(len(l.sites)), float64(len(then.sites)))
+	const same = ", against the same days of last year"
+	add("change-hosts-infected", "infected hosts"+same, l.per(l.hosts.days), then.per(then.hosts.days))
+	add("change-addresses-infected", "infected addresses"+same, l.per(l.addresses.days), then.per(then.addresses.days))
+	add("change-sites-hacked", "hacked sites"+same, float64(len(l.sites)), float64(len(then.sites)))
 	return out
 }
 
