@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"strconv"
 
 	"tocsin/internal/estimate"
 	"tocsin/internal/sim/worlds"
@@ -93,7 +94,7 @@ func breaks(f worlds.Family) (right, of int, err error) {
 // shiftDays is how far the days of a level reach.
 const shiftDays = 14
 
-func feedName(i int) string { return string(rune('a' + i)) }
+func feedName(i int) string { return "feed" + strconv.Itoa(i) }
 
 // known gives the suppressed cells of a table that can be computed from what is
 // released, with totals as a last row and column: those that no other table of
@@ -127,7 +128,12 @@ func known(table [][]int, s estimate.Suppressed) [][2]int {
 	var list [][2]int
 	for i := range out {
 		for j := range out[i] {
-			if out[i][j] && !(can(i, j, true) && walk(out, can, i, j, true)) && !(can(i, j, false) && walk(out, can, i, j, false)) {
+			if !out[i][j] {
+				continue
+			}
+			rises := can(i, j, true) && walk(out, can, i, j, true)
+			falls := can(i, j, false) && walk(out, can, i, j, false)
+			if !rises && !falls {
 				list = append(list, [2]int{i, j})
 			}
 		}

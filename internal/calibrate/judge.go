@@ -249,7 +249,7 @@ func (s score) safe() float64 { return 1 - float64(s.given-s.covered)/float64(s.
 func judge(runs int, seed uint64, p plant, only string) ([]score, error) {
 	list := trials()
 	for i := range list {
-		list[i].seed = seed + uint64(i)<<32 //nolint:gosec // not negative
+		list[i].seed = seed + uint64(i)<<32
 	}
 	list = slices.DeleteFunc(list, func(t trial) bool { return only != "" && t.estimator != only })
 	if len(list) == 0 {

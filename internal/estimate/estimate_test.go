@@ -400,7 +400,7 @@ func TestCARDCount(t *testing.T) {
 func TestCARDCountExpectsWhatADayShows(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(10) {
-		rng := rand.New(rand.NewPCG(seed, 5)) //nolint:gosec // a test
+		rng := rand.New(rand.NewPCG(seed, 5))
 		const hosts, window = 2_000, 20
 		lease, rate := .7+5*rng.Float64(), 4+60*rng.Float64()
 		n := estimate.Network{WindowDays: window, Pool: 1e9, IDsPerAddress: 1}
@@ -704,7 +704,7 @@ func TestCoverageBreaks(t *testing.T) {
 // What a family does is no break of a feed, and does not hide one.
 func TestCoverageBreaksAreSteps(t *testing.T) {
 	t.Parallel()
-	rng := rand.New(rand.NewPCG(7, 8)) //nolint:gosec // a test
+	rng := rand.New(rand.NewPCG(7, 8))
 	series := func(level float64, curve func(day float64) float64) []float64 {
 		out := make([]float64, 120)
 		for i := range out {
