@@ -74,7 +74,7 @@ func trials() []trial {
 		f      func(estimate.Lists) (estimate.Closed, *estimate.Refusal, error)
 		worlds []worlds.Name
 	}{
-		{"chapman", estimate.Unseen, []worlds.Name{worlds.Ideal, worlds.OneInflation, worlds.SpecialisedFeeds, worlds.BrokenMatching}},
+		{"chapman", estimate.Unseen, []worlds.Name{worlds.Ideal, worlds.OneInflation, worlds.SpecialisedFeeds, worlds.BrokenMatching, worlds.Turnover}},
 		{"chao1", estimate.AtLeast, []worlds.Name{worlds.Ideal, worlds.OneInflation, worlds.SpecialisedFeeds, worlds.BrokenMatching}},
 	} {
 		for _, w := range e.worlds {
@@ -114,7 +114,7 @@ func test(r *estimate.Refusal) string {
 
 func lists(c worlds.Capture) estimate.Lists {
 	pair := func(t [3]int) estimate.Pair { return estimate.Pair{N1: t[0], N2: t[1], M: t[2]} }
-	l := estimate.Lists{WindowDays: 7, Stable: true, Upstreams: []string{"a", "b"}, Pair: pair(c.Pair), Times: c.Times, TimesBy: c.TimesBy}
+	l := estimate.Lists{WindowDays: 7, Stable: true, Upstreams: []string{"a", "b"}, Pair: pair(c.Pair), Turns: c.Turns, Times: c.Times, TimesBy: c.TimesBy}
 	for _, s := range c.Strata {
 		l.Strata = append(l.Strata, pair(s))
 	}

@@ -131,6 +131,10 @@ type Lists struct {
 	Strata []Pair
 	// Halves compares each list's first half of the window with its own second.
 	Halves []Pair
+	// Turns is how many ids the first list has in one half of the window and the
+	// second list in another: Turns[0][1] those of the first list's first half and
+	// the second list's second.
+	Turns [2][2]int
 	// Times is how many ids the first list detected once, twice, and so on;
 	// TimesBy is the same split by family and AS.
 	Times   []int
@@ -149,6 +153,8 @@ const alpha = .01
 //	strata      the strata's capture shares differ (chi-squared), or are not given
 //	halves      a list against itself gives another population than against the
 //	            other: matching is broken, or some are easier to see in both
+//	closed      the lists agree more within a half of the window than across the
+//	            halves (log odds ratio; Woolf 1955): hosts come and go
 //	singletons  more ids seen once than a zero-truncated Poisson allows (Boehning,
 //	            Kaskasamkul and van der Heijden 2019, Metrika 82, 361), or too few
 //	            seen twice to tell
@@ -170,7 +176,7 @@ func Unseen(l Lists) (Closed, *Refusal, error) {
 	if l.Pair.M < 7 {
 		return Closed{}, refuse("overlap", "Only %d ids are on both lists; below 7 the estimate is biased.", l.Pair.M), nil
 	}
-	for _, f := range []func() (*Refusal, error){l.strata, func() (*Refusal, error) { return l.halves(c) }, l.singletons} {
+	for _, f := range []func() (*Refusal, error){l.strata, func() (*Refusal, error) { return l.halves(c) }, l.closed, l.singletons} {
 		if r, err := f(); err != nil || r != nil {
 			return Closed{}, r, err
 		}
@@ -309,6 +315,34 @@ func (l Lists) halves(c Closed) (*Refusal, error) {
 		if v > 0 && 2*normalCDF(-z) < alpha {
 			return refuse("halves", "List %d against itself gives %.0f, the lists against each other %.0f: matching is broken, or some hosts are easier to see than others.", i+1, s.Estimate, c.Estimate), nil
 		}
+	}
+	return nil, nil
+}
+
+// closed compares how often the lists agree within a half of the window with how
+// often they do across the halves: as often, where everybody is there all the
+// time. An id may count in several, which makes the variance too great.
+func (l Lists) closed() (*Refusal, error) {
+	var z, v float64
+	for i, t := range l.Turns {
+		for j, n := range t {
+			if err := whole(fmt.Sprintf("turns[%d][%d]", i, j), n, 0); err != nil {
+				return nil, err
+			}
+			x := float64(n) + .5
+			v += 1 / x
+			if i == j {
+				z += math.Log(x)
+			} else {
+				z -= math.Log(x)
+			}
+		}
+	}
+	if l.Turns == [2][2]int{} {
+		return refuse("closed", "What both lists have is not split by time, so that it cannot be told whether hosts come and go."), nil
+	}
+	if z /= math.Sqrt(v); normalCDF(-z) < alpha {
+		return refuse("closed", "The lists agree more on one half of the window than across its halves: hosts come and go, and the population is not closed."), nil
 	}
 	return nil, nil
 }

@@ -306,8 +306,8 @@ func fair() estimate.Lists {
 		WindowDays: 7, Stable: true, Upstreams: []string{"a", "b"},
 		Pair:   estimate.Pair{N1: 400, N2: 500, M: 200},
 		Strata: []estimate.Pair{{N1: 200, N2: 250, M: 100}, {N1: 200, N2: 250, M: 100}},
-		Halves: []estimate.Pair{{N1: 225, N2: 225, M: 50}},
-		Times:  []int{230, 110, 40, 15, 5}, TimesBy: [][]int{{115, 55, 20, 8, 2}, {115, 55, 20, 7, 3}},
+		Halves: []estimate.Pair{{N1: 225, N2: 225, M: 50}}, Turns: [2][2]int{{50, 45}, {48, 52}},
+		Times: []int{230, 110, 40, 15, 5}, TimesBy: [][]int{{115, 55, 20, 8, 2}, {115, 55, 20, 7, 3}},
 	}
 }
 
@@ -338,6 +338,8 @@ func TestUnseenRefuses(t *testing.T) {
 	f("strata", func(l *estimate.Lists) {
 		l.Strata = []estimate.Pair{{N1: 350, N2: 100, M: 70}, {N1: 50, N2: 400, M: 30}}
 	})
+	f("closed", func(l *estimate.Lists) { l.Turns = [2][2]int{} })
+	f("closed", func(l *estimate.Lists) { l.Turns = [2][2]int{{80, 30}, {30, 80}} })
 	f("halves", func(l *estimate.Lists) { l.Halves = []estimate.Pair{{N1: 225, N2: 225, M: 100}} })
 	f("singletons", func(l *estimate.Lists) { l.Times[0] = 400 })
 	f("singletons", func(l *estimate.Lists) { l.Times = nil })

@@ -560,7 +560,7 @@ func (a *asker) unseenSites(ctx context.Context, scope policy.Scope, r *Record) 
 			st = &estimate.Pair{}
 			strata[s.kind] = st
 		}
-		on := [2]bool{}
+		on, in := [2]bool{}, [2][2]bool{}
 		for i, w := range names[:2] {
 			days := s.days[w]
 			on[i] = len(days) > 0
@@ -569,6 +569,14 @@ func (a *asker) unseenSites(ctx context.Context, scope policy.Scope, r *Record) 
 				half[min(1, 2*int(d-p.From)/p.Days())] = true
 			}
 			addPair(&halves[i], half)
+			in[i] = half
+		}
+		for i, first := range in[0] {
+			for j, second := range in[1] {
+				if first && second {
+					l.Turns[i][j]++
+				}
+			}
 		}
 		addPair(st, on)
 		addPair(&l.Pair, on)
@@ -888,6 +896,9 @@ func (a *asker) clean(ctx context.Context, scope policy.Scope, r *Record) error 
 				return err
 			}
 			line.Interval = rangeOf(s.Median)
+			if class == event.ClassSite && s.CI.Hi < inf {
+				r.Sensitivity = append(r.Sensitivity, Sensitivity{What: "sampling of episodes, 95 %", Range: *asIs(s.CI)})
+			}
 			if mid := (s.Median.Lo + s.Median.Hi) / 2; mid < inf {
 				line.Value = Decimal(mid)
 			} else {

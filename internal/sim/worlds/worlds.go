@@ -115,10 +115,11 @@ func MakeCounts(d Dice) Counts {
 type Capture struct {
 	Hosts   int // the truth
 	Pair    [3]int
-	Strata  [][3]int // by family
-	Halves  [][3]int // each feed's first half of the window against its second
-	Times   []int    // ids that the first feed detected once, twice, ...
-	TimesBy [][]int  // the same by family
+	Strata  [][3]int  // by family
+	Halves  [][3]int  // each feed's first half of the window against its second
+	Turns   [2][2]int // on both: by the first feed's half and the second's
+	Times   []int     // ids that the first feed detected once, twice, ...
+	TimesBy [][]int   // the same by family
 }
 
 // MakeCapture makes two feeds. Prior: 800 to 6,000 hosts in three families,
@@ -191,6 +192,13 @@ func MakeCapture(d Dice, w Name) Capture {
 		if !odd && n[0][0]+n[0][1] > 0 && n[1][0]+n[1][1] > 0 {
 			c.Pair[2]++
 			c.Strata[family][2]++
+			for i, a := range n[0] {
+				for j, b := range n[1] {
+					if a > 0 && b > 0 {
+						c.Turns[i][j]++
+					}
+				}
+			}
 		}
 	}
 	if w == OneInflation {
