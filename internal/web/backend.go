@@ -45,6 +45,7 @@ type Backend interface {
 	Publisher
 	LossBackend
 	PublishedBackend
+	EpisodeBackend
 
 	// Status tells about the instance; DataFrom and DataTo are the days that
 	// the scope has events on.

@@ -34,8 +34,9 @@ type episodeRow struct {
 	What    string
 	AS      string
 	OrgName string
-	Span    int // days from the first to the last, both included
-	Href    string
+	Span    int    // days from the first to the last, both included
+	Page    string // its own address
+	Href    string // its events
 	Bars    []bar
 	Says    string // what the line shows, for those who do not see it
 }
@@ -169,6 +170,7 @@ func newEpisodeRow(e *query.Episode, names map[string]string, line query.Period)
 	if e.ASN != 0 {
 		r.AS = "AS" + strconv.FormatUint(uint64(e.ASN), 10)
 	}
+	r.Page = episodeHref(e)
 	r.Href = href("/events", url.Values{"asset": {e.AssetID}, "class": {e.Class.String()}, "from": {e.First.String()}, "to": {e.Last.String()}})
 	feeds := make([]string, 0, len(e.Witnesses))
 	for i, w := range e.Witnesses {

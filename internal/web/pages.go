@@ -35,6 +35,7 @@ func (s *Server) pageRoutes() []pageRoute {
 		{"/statement", formsAll, s.statement},
 		{"/records/{id}", formsAll, s.record},
 		{"/episodes", formsAll, s.episodes},
+		{"/episodes/{class}/{asset}/{day}", formsAll, s.episode},
 		{"/coverage", formsAll, s.coverage},
 		{"/loss", formsAll, s.loss},
 		{"/published", formsAll, s.published},
