@@ -45,6 +45,8 @@ type deriving struct {
 	total  int64  // sightings of the generation in use
 	ids    event.ID
 
+	patterns patterns
+
 	slice int64 // sliceOfAll, but in tests
 	batch int   // writeAtATime, but in tests
 
@@ -69,7 +71,7 @@ type staleGap struct {
 var (
 	// episodeColumns is table episode: one row an asset and condition from the
 	// first day seen to the last. asn to region are those of its last sighting,
-	// marking the least that one of its witnesses has.
+	// marking the least that one of its witnesses has, pattern who saw it.
 	episodeColumns = []column{
 		{"making", tU32},
 		{"class", tU8},
@@ -87,6 +89,7 @@ var (
 		{"org", tU32},
 		{"sector", tU32},
 		{"region", tU32},
+		{"pattern", tU32},
 	}
 	// witnessColumns is table witness: what each feed saw of an episode, which is
 	// named by its class, condition, asset and first day. hold is the last day on
@@ -119,6 +122,8 @@ type episodeRow struct {
 	feeds   uint16
 	mark    event.Marking
 	witness []witnessRow
+	weight  int8  // 0 in table episode
+	scale   uint8 // with a weight; see regapColumns
 }
 
 type witnessRow struct {
@@ -160,6 +165,9 @@ func (s *Store) openDerive() (err error) {
 		return err
 	}
 	d.names = map[uint32]uint32{}
+	if err := d.patterns.restore(s.w); err != nil {
+		return err
+	}
 	var gen uint32
 	var total int64
 	var ids event.ID
@@ -182,6 +190,21 @@ func (s *Store) openDerive() (err error) {
 	d.table = d.gaps.Table()
 	return nil
 }
+
+// stored counts the rows that are episodes.
+func stored(made []episodeRow) (n int) {
+	for i := range made {
+		if made[i].weight == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// halved and doubled are the other lengths of gaps that episodes are made with;
+// see [Store.Sensitivity].
+func halved(g event.Day) event.Day  { return max(1, g/2) }
+func doubled(g event.Day) event.Day { return 2 * g }
 
 func (d *deriving) close() {
 	if d.asked != nil {
@@ -333,7 +356,7 @@ func (s *Store) deriveAll(ctx context.Context, out *Derived) error {
 			return nil
 		}
 		err := s.write(gen, func() error { return s.putEpisodes(making, made) })
-		out.Episodes += len(made)
+		out.Episodes += stored(made)
 		made = made[:0]
 		return err
 	}
@@ -465,32 +488,67 @@ func (d *deriving) one(c episode.Condition, list []sighting, isNew map[mark]bool
 		return made
 	}
 	gap := func(feed uint32) event.Day { g, _ := d.table.Gap(c, feed); return g }
-	for _, e := range episode.Split(nil, seen, gap) {
-		row := episodeRow{cond: c, first: e.First, days: e.Days, last: list[e.At], mark: event.Marking(255)}
-		for i := e.At; i < e.End; i++ {
-			x := &list[i]
-			if x.day > row.last.day || x.day == row.last.day && later(x, &row.last) {
-				row.last = *x
-			}
-			w := row.of(x.feed)
-			if w.days == 0 || x.day > w.last {
-				w.days++
-				w.last = x.day
-			}
-			if w.days == 1 {
-				w.first = x.day
-			}
-			w.mark = max(w.mark, x.mark)
+	are := episode.Split(nil, seen, gap)
+	for _, e := range are {
+		made = append(made, rowOf(c, e, list, gap))
+	}
+	for i, scale := range []func(event.Day) event.Day{halved, doubled} {
+		if i == 1 && len(are) == 1 || i == 0 && daily(seen) {
+			continue // the same with these gaps
 		}
-		for i := range row.witness {
-			w := &row.witness[i]
-			w.hold = e.Last + gap(w.feed)
-			row.mark = min(row.mark, w.mark)
+		would := episode.Split(nil, seen, func(feed uint32) event.Day { return scale(gap(feed)) })
+		for _, x := range []struct {
+			have, others []episode.Episode
+			weight       int8
+		}{{would, are, 1}, {are, would, -1}} {
+			for _, e := range x.have {
+				if !slices.Contains(x.others, e) {
+					row := rowOf(c, e, list, gap)
+					row.weight, row.scale = x.weight, uint8(i+1)
+					made = append(made, row)
+				}
+			}
 		}
-		row.feeds = uint16(len(row.witness))
-		made = append(made, row)
 	}
 	return made
+}
+
+// daily reports whether no day lies between two sightings.
+func daily(list []episode.Sighting) bool {
+	for i := 1; i < len(list); i++ {
+		if list[i].Day > list[i-1].Day+1 {
+			return false
+		}
+	}
+	return true
+}
+
+// rowOf puts together what is stored of an episode, of the sightings of its
+// asset in the condition.
+func rowOf(c episode.Condition, e episode.Episode, list []sighting, gap func(uint32) event.Day) episodeRow {
+	row := episodeRow{cond: c, first: e.First, days: e.Days, last: list[e.At], mark: event.Marking(255)}
+	for i := e.At; i < e.End; i++ {
+		x := &list[i]
+		if x.day > row.last.day || x.day == row.last.day && later(x, &row.last) {
+			row.last = *x
+		}
+		w := row.of(x.feed)
+		if w.days == 0 || x.day > w.last {
+			w.days++
+			w.last = x.day
+		}
+		if w.days == 1 {
+			w.first = x.day
+		}
+		w.mark = max(w.mark, x.mark)
+	}
+	for i := range row.witness {
+		w := &row.witness[i]
+		w.hold = e.Last + gap(w.feed)
+		row.mark = min(row.mark, w.mark)
+	}
+	row.feeds = uint16(len(row.witness))
+	return row
 }
 
 // of returns the witness that a feed is, added if it is new.
@@ -568,12 +626,12 @@ func (s *Store) deriveMarked(ctx context.Context, out *Derived) error {
 	}); err != nil {
 		return err
 	}
-	out.Episodes = len(made)
+	out.Episodes = stored(made)
 	return s.write(gen, func() error {
 		if err := ask(s.w, s.out["asked"], assets); err != nil {
 			return err
 		}
-		for _, t := range []string{"episode", "witness"} {
+		for _, t := range []string{"episode", "witness", "regap"} {
 			if err := s.w.exec(fmt.Sprintf(`DELETE FROM %s e WHERE making = %d AND EXISTS (SELECT 1 FROM asked a WHERE a.id = e.asset AND a.class = e.class)`, t, making)); err != nil {
 				return err
 			}
@@ -633,7 +691,7 @@ func (s *Store) write(gen uint32, f func() error) (err error) {
 func (s *Store) Tick() int64 { return s.marg.now() }
 
 func (s *Store) dropMaking(making uint32) error {
-	for _, t := range []string{"episode", "witness", "reobserved"} {
+	for _, t := range []string{"episode", "witness", "regap", "reobserved"} {
 		if err := s.w.exec(fmt.Sprintf("DELETE FROM %s WHERE making = %d", t, making)); err != nil {
 			return err
 		}
@@ -642,9 +700,13 @@ func (s *Store) dropMaking(making uint32) error {
 }
 
 func (s *Store) putEpisodes(making uint32, made []episodeRow) error {
-	e, w := s.out["episode"], s.out["witness"]
+	w := s.out["witness"]
 	for i := range made {
 		m := &made[i]
+		e := s.out["episode"]
+		if m.weight != 0 {
+			e = s.out["regap"]
+		}
 		put(e, 0, making)
 		put(e, 1, uint8(m.cond.Class))
 		put(e, 2, uint8(m.last.typ))
@@ -658,6 +720,13 @@ func (s *Store) putEpisodes(making uint32, made []episodeRow) error {
 		put(e, 10, uint8(m.mark))
 		for j, x := range []uint32{m.last.asn, m.last.cc, m.last.org, m.last.sector, m.last.region} {
 			put(e, 11+j, x)
+		}
+		put(e, 16, s.patternOf(m.cond.Class, m))
+		if m.weight != 0 {
+			put(e, 17, m.scale)
+			put(e, 18, int32(m.weight))
+			e.row()
+			continue
 		}
 		e.row()
 		for _, x := range m.witness {
@@ -677,7 +746,7 @@ func (s *Store) putEpisodes(making uint32, made []episodeRow) error {
 		}
 	}
 	s.putTerms()
-	return errors.Join(e.flush(), w.flush(), s.out["term"].flush())
+	return errors.Join(s.out["episode"].flush(), w.flush(), s.out["regap"].flush(), s.out["pattern"].flush(), s.out["term"].flush())
 }
 
 // putGaps writes the distributions, and how many sightings the episodes are

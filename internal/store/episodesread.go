@@ -38,7 +38,7 @@ func (s *Store) Episodes(ctx context.Context, scope policy.Scope, q query.Episod
 			return err
 		}
 		where, args := s.episodeWhere(scope, q, o)
-		with := o.with()
+		with := o.with(scope)
 		if err := c.each(func(r *rows) { total = at[int64](r, 0) }, with+`SELECT count(*) FROM episode e WHERE `+where, args...); err != nil {
 			return err
 		}
@@ -110,6 +110,10 @@ func (s *Store) episodeWhere(scope policy.Scope, q query.Episodes, o *onlookers)
 		return "e." + d.sighting
 	})}
 	var in []string
+	if scope.All() {
+		parts = append(parts, s.patternConds(q, s.meanings(o, o.list, asItIs), o.list, feeds)...)
+		feeds, q.State, q.Incident = nil, "", nil
+	}
 	for _, c := range feeds {
 		id, ok := s.terms.find(c.Value)
 		switch {
@@ -135,8 +139,7 @@ func (s *Store) episodeWhere(scope policy.Scope, q query.Episodes, o *onlookers)
 	if len(q.Classes) > 0 {
 		parts = append(parts, "e.class IN ("+classList(q.Classes)+")")
 	}
-	closed, open := o.closed(scope), o.open(scope)
-	switch q.State {
+	switch closed, open := o.closed(scope), o.open(scope); q.State {
 	case query.EpisodeClosed:
 		parts = append(parts, closed)
 	case query.EpisodeOpen:

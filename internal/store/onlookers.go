@@ -23,6 +23,7 @@ type onlookers struct {
 	through map[event.Class]event.Day // the last day that anybody looked on
 	joined  map[uint32]uint32         // feeds that are one witness with others, and its number
 	fresh   map[witnessGap][]query.Period
+	list    []seenBy // the patterns
 }
 
 type witnessClass struct {
@@ -41,7 +42,10 @@ func (s *Store) onlookers(c *conn) (*onlookers, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &onlookers{panel, map[string]uint32{}, map[witnessClass]event.Day{}, map[event.Class]event.Day{}, map[uint32]uint32{}, map[witnessGap][]query.Period{}}
+	o := &onlookers{panel, map[string]uint32{}, map[witnessClass]event.Day{}, map[event.Class]event.Day{}, map[uint32]uint32{}, map[witnessGap][]query.Period{}, nil}
+	if o.list, err = readPatterns(c); err != nil {
+		return nil, err
+	}
 	panel.Each(func(w string, feeds []string, class event.Class) {
 		if !episode.Has(class) {
 			return
@@ -150,7 +154,12 @@ func (o *onlookers) judge(e *query.Episode, saw []sawFeed, all bool) {
 // with begins a query: the tables of until when each witness looked, of the
 // days on which what it sees first need not be new, and of the feeds that are
 // one witness with others. A witness stands there by its number.
-func (o *onlookers) with() string {
+//
+// A scope that sees all asks by patterns, and needs none of these.
+func (o *onlookers) with(scope policy.Scope) string {
+	if scope.All() {
+		return "WITH nothing AS (SELECT 1) "
+	}
 	looked, fresh, one := []string{"(0, 0, 0)"}, []string{"(0, 0, 0, 0, 0)"}, []string{"(0, 0)"}
 	for k, day := range o.last {
 		looked = append(looked, fmt.Sprintf("(%d, %d, %d)", k.class, o.number[k.name], day))
@@ -223,34 +232,45 @@ func (s *Store) EpisodeDays(ctx context.Context, scope policy.Scope, q query.Epi
 	n := q.Period.Days()
 	prevalence, starts, uncounted, ends = make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	q.Started = false
+	put := func(first, last int, closed, incident bool, k int64) {
+		if first >= n || last < 0 {
+			return
+		}
+		if first >= 0 {
+			if incident {
+				starts[first] += k
+			} else {
+				uncounted[first] += k
+			}
+		}
+		prevalence[max(0, first)] += k
+		if last < n {
+			if closed {
+				ends[last] += k
+			}
+			if last+1 < n {
+				prevalence[last+1] -= k
+			}
+		}
+	}
 	err = s.read(ctx, func(c *conn) error {
 		o, err := s.onlookers(c)
 		if err != nil {
 			return err
 		}
 		where, args := s.episodeWhere(scope, q, o)
+		if scope.All() {
+			of := s.meanings(o, o.list, asItIs)
+			spans, err := s.spans(c, "episode", "count(*)", where, args)
+			for x, k := range spans {
+				first, last, m := int(x.first-q.Period.From), int(x.last-q.Period.From), &of[x.pattern-1]
+				put(first, last, x.last < m.clean, m.isNew(x.first), k)
+			}
+			return err
+		}
 		return c.each(func(r *rows) {
-			first, last, k := int(at[int32](r, 0)-int32(q.Period.From)), int(at[int32](r, 1)-int32(q.Period.From)), at[int64](r, 4)
-			if first >= n || last < 0 {
-				return
-			}
-			if first >= 0 {
-				if at[bool](r, 3) {
-					starts[first] += k
-				} else {
-					uncounted[first] += k
-				}
-			}
-			prevalence[max(0, first)] += k
-			if last < n {
-				if at[bool](r, 2) {
-					ends[last] += k
-				}
-				if last+1 < n {
-					prevalence[last+1] -= k
-				}
-			}
-		}, o.with()+fmt.Sprintf(`SELECT first, last, closed, incident, count(*) FROM (SELECT %s AS first, %s AS last, %s AS closed, %s AS incident FROM episode e WHERE %s) GROUP BY ALL`,
+			put(int(at[int32](r, 0)-int32(q.Period.From)), int(at[int32](r, 1)-int32(q.Period.From)), at[bool](r, 2), at[bool](r, 3), at[int64](r, 4))
+		}, o.with(scope)+fmt.Sprintf(`SELECT first, last, closed, incident, count(*) FROM (SELECT %s AS first, %s AS last, %s AS closed, %s AS incident FROM episode e WHERE %s) GROUP BY ALL`,
 			firstDay(scope), lastDay(scope), o.closed(scope), o.incident(scope), where), args...)
 	})
 	for i := 1; i < n; i++ {
@@ -260,11 +280,63 @@ func (s *Store) EpisodeDays(ctx context.Context, scope policy.Scope, q query.Epi
 }
 
 // Sensitivity tells how many episodes of a class a period would have with all
-// gaps half as long, as they are, and twice as long. It reads the sightings that
+// gaps half as long, as they are, and twice as long. The conditions are on an
+// episode's last sighting, as everywhere.
+func (s *Store) Sensitivity(ctx context.Context, scope policy.Scope, class event.Class, p query.Period, where []query.Cond) ([]query.EpisodeGaps, error) {
+	if !scope.All() {
+		return s.sensitivitySlowly(ctx, scope, class, p, where)
+	}
+	scales := gapScales()
+	out := make([]query.EpisodeGaps, len(scales))
+	err := s.read(ctx, func(c *conn) error {
+		o, err := s.onlookers(c)
+		if err != nil {
+			return err
+		}
+		sql, args := s.episodeWhere(scope, query.Episodes{Period: p, Classes: []event.Class{class}, Where: where}, o)
+		are, err := s.spans(c, "episode", "count(*)", sql, args)
+		if err != nil {
+			return err
+		}
+		for i, x := range scales {
+			out[i] = query.EpisodeGaps{Factor: x.factor}
+			would := are
+			if x.stored != 0 {
+				if would, err = s.spans(c, "regap", "sum(weight)", sql+fmt.Sprintf(" AND e.scale = %d", x.stored), args); err != nil {
+					return err
+				}
+				for k, n := range are {
+					would[k] += n
+				}
+			}
+			of := s.meanings(o, o.list, x.of)
+			days := int64(0)
+			for k, n := range would {
+				if from, to := max(k.first, p.From), min(k.last, p.To); from <= to {
+					days += n * int64(to-from+1)
+				}
+				switch {
+				case k.first < p.From || k.first > p.To:
+				case of[k.pattern-1].isNew(k.first):
+					out[i].Starts += n
+				default:
+					out[i].Uncounted += n
+				}
+			}
+			out[i].Prevalence = float64(days) / float64(p.Days())
+		}
+		return nil
+	})
+	return out, err
+}
+
+// sensitivitySlowly is Sensitivity from the sightings, with the conditions on
+// each of them: what an organisation may see of an episode is not in its row. It
+// reads those that
 // meet the conditions in the period and as long around it as a gap can be: what
 // lies further away changes nothing. They come in slices, so that any number
 // of them costs bounded memory.
-func (s *Store) Sensitivity(ctx context.Context, scope policy.Scope, class event.Class, p query.Period, where []query.Cond) ([]query.EpisodeGaps, error) {
+func (s *Store) sensitivitySlowly(ctx context.Context, scope policy.Scope, class event.Class, p query.Period, where []query.Cond) ([]query.EpisodeGaps, error) {
 	d := &s.derive
 	s.mu.Lock()
 	names, total := maps.Clone(d.names), d.total
@@ -276,7 +348,7 @@ func (s *Store) Sensitivity(ctx context.Context, scope policy.Scope, class event
 		table = &episode.Table{}
 	}
 	named := &deriving{names: names}
-	scales := []gapScale{{.5, func(g event.Day) event.Day { return max(1, g/2) }}, {1, func(g event.Day) event.Day { return g }}, {2, func(g event.Day) event.Day { return 2 * g }}}
+	scales := gapScales()
 	out := make([]query.EpisodeGaps, len(scales))
 	for i := range scales {
 		out[i].Factor = scales[i].factor
@@ -322,7 +394,10 @@ func (s *Store) Sensitivity(ctx context.Context, scope policy.Scope, class event
 type gapScale struct {
 	factor float64
 	of     func(event.Day) event.Day
+	stored int // in table regap
 }
+
+func gapScales() []gapScale { return []gapScale{{.5, halved, 1}, {1, asItIs, 0}, {2, doubled, 2}} }
 
 // tally adds the episodes of one asset, whose sightings are in order of their
 // days. Prevalence is a sum of days.

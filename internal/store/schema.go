@@ -10,11 +10,13 @@ import (
 
 // schemaVersion is the version that this program writes. A store of an older
 // one is migrated by [migrations]; one of a newer program is refused.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // migrations[i] brings a store of version i+1 to version i+2.
 var migrations = []string{
-	strings.Join(episodeSQL(), "; "),
+	`CREATE TABLE episode (making UINTEGER); CREATE TABLE witness (making UINTEGER); CREATE TABLE reobserved (making UINTEGER); CREATE TABLE making (making UINTEGER)`,
+	// Episodes have the number of their pattern: all are made anew.
+	`DROP TABLE episode; DROP TABLE witness; DROP TABLE reobserved; DROP TABLE making; ` + strings.Join(episodeSQL(), "; "),
 }
 
 // column is a column of a table and its type.
@@ -219,6 +221,8 @@ var tables = []table{
 	{"episode", episodeColumns},
 	{"witness", witnessColumns},
 	{"reobserved", reobservedColumns},
+	{"pattern", patternColumns},
+	{"regap", regapColumns},
 }
 
 // schemaSQL makes an empty store.
@@ -245,6 +249,7 @@ func schemaSQL() []string {
 func episodeSQL() []string {
 	return []string{
 		tableSQL("episode", episodeColumns), tableSQL("witness", witnessColumns), tableSQL("reobserved", reobservedColumns),
+		tableSQL("pattern", patternColumns), tableSQL("regap", regapColumns),
 		"CREATE TABLE making (making UINTEGER, gen UINTEGER, sightings BIGINT, ids UHUGEINT)",
 	}
 }

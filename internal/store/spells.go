@@ -28,6 +28,21 @@ func (s *Store) Spells(ctx context.Context, scope policy.Scope, q query.Episodes
 			names[id] = w
 		}
 		where, args := s.episodeWhere(scope, q, o)
+		if scope.All() {
+			of := s.meanings(o, o.list, asItIs)
+			return c.each(func(r *rows) {
+				first, last, m := event.Day(at[int32](r, 0)), event.Day(at[int32](r, 1)), &of[at[uint32](r, 2)-1]
+				clean := 0
+				for _, w := range m.witnesses {
+					if day, ok := o.panel.Next(w.name, m.class, last+w.gap+1); ok {
+						if n := int(day - first); clean == 0 || n < clean {
+							clean = n
+						}
+					}
+				}
+				f(event.AssetKind(at[uint8](r, 3)), at[uint32](r, 4), max(0, int(q.Period.From-first)), int(last-first), clean)
+			}, fmt.Sprintf(`SELECT first, last, pattern, kind, asn FROM episode e WHERE %s ORDER BY class, asset, first, type, family`, where), args...)
+		}
 		type key struct {
 			class event.Class
 			typ   event.Type
@@ -59,7 +74,7 @@ func (s *Store) Spells(ctx context.Context, scope policy.Scope, q query.Episodes
 					clean = n
 				}
 			}
-		}, o.with()+fmt.Sprintf(`SELECT e.class, e.type, e.family, e.asset, e.first, %s, e.kind, e.asn, w.feed, w.hold FROM episode e JOIN %s ON %s WHERE %s ORDER BY e.class, e.asset, e.first, e.type, e.family, w.feed`,
+		}, o.with(scope)+fmt.Sprintf(`SELECT e.class, e.type, e.family, e.asset, e.first, %s, e.kind, e.asn, w.feed, w.hold FROM episode e JOIN %s ON %s WHERE %s ORDER BY e.class, e.asset, e.first, e.type, e.family, w.feed`,
 			lastDay(scope), o.source(scope), sameEpisode, where), args...); err != nil {
 			return err
 		}

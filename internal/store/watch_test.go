@@ -272,6 +272,13 @@ func checkSensitivity(t *testing.T, s *Store) {
 	if len(list) != 3 || list[1] != want {
 		t.Errorf("%+v, want %+v in the middle", list, want)
 	}
+	slowly, err := s.sensitivitySlowly(t.Context(), policy.Local(), event.ClassInfection, p, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(list, slowly) {
+		t.Errorf("%+v, from the sightings %+v", list, slowly)
+	}
 	if list[0].Prevalence >= list[1].Prevalence || list[1].Prevalence >= list[2].Prevalence {
 		t.Errorf("longer gaps do not make longer episodes: %+v", list)
 	}
