@@ -324,7 +324,9 @@ func middle(v []float64) float64 {
 func (s *score) rules() {
 	note := func(format string, args ...any) { s.broken = append(s.broken, fmt.Sprintf(format, args...)) }
 	if s.of > 0 {
-		if x := float64(s.right) / float64(s.of); x < s.want {
+		// What is wanted must be told from what was found by two Monte Carlo errors.
+		x := float64(s.right) / float64(s.of)
+		if e := math.Sqrt(x * (1 - x) / float64(s.of)); x+2*e < s.want {
 			note("%.1f %% are right, want %.0f %%", 100*x, 100*s.want)
 		}
 		return
