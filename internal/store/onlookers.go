@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -267,7 +266,7 @@ func (s *Store) EpisodeDays(ctx context.Context, scope policy.Scope, q query.Epi
 func (s *Store) Sensitivity(ctx context.Context, scope policy.Scope, class event.Class, p query.Period, where []query.Cond) ([]query.EpisodeGaps, error) {
 	d := &s.derive
 	s.mu.Lock()
-	names, total := maps.Clone(d.names), d.total
+	total := d.total
 	s.mu.Unlock()
 	d.mu.Lock()
 	table := d.table
@@ -275,7 +274,7 @@ func (s *Store) Sensitivity(ctx context.Context, scope policy.Scope, class event
 	if table == nil {
 		table = &episode.Table{}
 	}
-	named := &deriving{names: names}
+	named := s.timelineNames()
 	scales := []gapScale{{.5, func(g event.Day) event.Day { return max(1, g/2) }}, {1, func(g event.Day) event.Day { return g }}, {2, func(g event.Day) event.Day { return 2 * g }}}
 	out := make([]query.EpisodeGaps, len(scales))
 	for i := range scales {

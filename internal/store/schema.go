@@ -10,11 +10,13 @@ import (
 
 // schemaVersion is the version that this program writes. A store of an older
 // one is migrated by [migrations]; one of a newer program is refused.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // migrations[i] brings a store of version i+1 to version i+2.
 var migrations = []string{
 	strings.Join(episodeSQL(), "; "),
+	// Which sightings came late, and what they changed: they are made anew.
+	`ALTER TABLE episode ADD COLUMN IF NOT EXISTS revised USMALLINT DEFAULT 0; DELETE FROM meta WHERE key = 'dirty'; INSERT INTO meta VALUES ('dirty', '1')`,
 }
 
 // column is a column of a table and its type.
@@ -140,6 +142,8 @@ const (
 	firstOfClass  = 1 << iota // ... in the day and class
 	firstOfFamily             // ... in the day, class and family
 	firstOfFeed               // ... in the day, class and feed
+
+	seenLate // not the first of anything: it came late ([episode.Late])
 )
 
 func columnTypes(cols []column) []b.Type {
