@@ -272,6 +272,7 @@ type episodesCmd struct {
 	State   string   `help:"open, closed or censored."`
 	Counted *bool    `help:"Those whose beginning counts as new, or with --no-counted the others." negatable:""`
 	Started bool     `help:"Those that began in the period, instead of all that were seen in it."`
+	Revised bool     `help:"Those that sightings which came late have changed."`
 	Text    string   `help:"An address, network, site or family to look for." placeholder:"TEXT"`
 	Limit   int      `help:"How many; 0 for all." default:"50"`
 }
@@ -324,6 +325,9 @@ func (c episodesCmd) Run(ctx context.Context, g *globals) error {
 		set(q, "q", c.Text)
 		if c.Started {
 			q.Set("started", "1")
+		}
+		if c.Revised {
+			q.Set("revised", "1")
 		}
 		if c.Counted != nil {
 			q.Set("incident", map[bool]string{true: "1", false: "0"}[*c.Counted])

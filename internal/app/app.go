@@ -249,7 +249,7 @@ func registryLine(l *archive.Line) registry.Line {
 // loaded again from the archive.
 func (a *App) openStore(ctx context.Context) error {
 	a.hook("opening")
-	deps := store.Deps{Clock: a.clock, Hook: a.hook, Standing: a.standing(), Feeds: a.witnesses, ClassOf: classOf}
+	deps := store.Deps{Clock: a.clock, Hook: a.hook, Standing: a.standing(), Feeds: a.witnesses, ClassOf: classOf, Began: a.began}
 	st, err := store.Open(ctx, a.log, a.cfg.Store, deps)
 	if errors.Is(err, store.ErrDamaged) {
 		file := store.File(a.cfg.Store.Dir)

@@ -42,7 +42,7 @@ func (a *App) rebuild(ctx context.Context, progress func(web.Progress)) (web.Res
 		return web.Result{}, fmt.Errorf("clear the folder of an earlier attempt: %w", err)
 	}
 	hook := func(point string) { a.hook("rebuild-" + point) }
-	st, err := store.Open(ctx, a.log, cfg, store.Deps{Clock: a.clock, Hook: hook, Feeds: a.witnesses, ClassOf: classOf})
+	st, err := store.Open(ctx, a.log, cfg, store.Deps{Clock: a.clock, Hook: hook, Feeds: a.witnesses, ClassOf: classOf, Began: a.began})
 	if err != nil {
 		return web.Result{}, err
 	}

@@ -28,6 +28,7 @@ type Episodes struct {
 	// Incident keeps those whose beginning counts as incidence, or the others;
 	// nil keeps both.
 	Incident *bool
+	Revised  bool     // late sightings must have changed it
 	Asset    event.ID // zero: any
 	Text     string   // an address, network, AS number, name of a site, or family; "" for any
 	Limit    int      // rows of a page, at most 1,000; 0 means as many
@@ -52,7 +53,12 @@ type Episode struct {
 	// Incident is whether its beginning was seen to be one: a witness that saw it on
 	// its first day had looked before for as long as its gap, without a longer
 	// outage. The beginning of the others may have been missed.
-	Incident  bool      `json:"incident"`
+	Incident bool `json:"incident"`
+	// Revised is how much sightings that came late have changed: its first day, its
+	// last, and joints of what had been two. It is 0 for those who may not know of all
+	// witnesses. RevisedBy is the newest delivery that brought one, for those who see all.
+	Revised   int       `json:"revised,omitzero"`
+	RevisedBy string    `json:"revised_by,omitzero"`
 	ASN       uint32    `json:"asn,omitzero"` // of the last sighting, as all that follow
 	CC        string    `json:"cc,omitzero"`  //
 	Org       string    `json:"organisation,omitzero"`

@@ -408,7 +408,7 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 			}
 		}
 		from, to := dayBounds(d)
-		cands, err := s.readCandidates(gen, fmt.Sprintf("time >= TIMESTAMP '%s' AND time < TIMESTAMP '%s' AND %s", from, to, s.notHidden()))
+		cands, err := s.readCandidates(gen, arrivals, s.lateFlag(), fmt.Sprintf("time >= TIMESTAMP '%s' AND time < TIMESTAMP '%s' AND %s", from, to, s.notHidden()))
 		if err != nil {
 			return err
 		}
@@ -456,12 +456,13 @@ func (s *Store) Resight(ctx context.Context, why string, enrichment uint32, anno
 }
 
 // readCandidates reads the sightings that the events which meet the condition
-// make.
-func (s *Store) readCandidates(gen uint32, where string) (cands []sighting, err error) {
+// make. late is the SQL of their flag, which may rest on what the events are
+// joined with.
+func (s *Store) readCandidates(gen uint32, join, late, where string) (cands []sighting, err error) {
 	err = s.w.each(func(r *rows) { cands = append(cands, readSighting(r)) }, fmt.Sprintf(
-		`SELECT DISTINCT %s AS day, feed, class, type, %s, asset_kind, asset, marking, asn, cc, org, sector, region
-		FROM %s WHERE %s AND class <> %d AND asset_kind <> 0 AND asset <> 0`,
-		dayOfTime, familyColumn, eventSource(gen), where, event.ClassOutside))
+		`SELECT DISTINCT %s AS day, feed, class, type, %s, asset_kind, asset, marking, asn, cc, org, sector, region, %s AS flags
+		FROM %s%s WHERE %s AND class <> %d AND asset_kind <> 0 AND asset <> 0`,
+		dayOfTime, familyColumn, late, eventSource(gen), join, where, event.ClassOutside))
 	return cands, err
 }
 

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"tocsin/internal/episode"
@@ -82,9 +81,9 @@ func (s *Store) Timeline(ctx context.Context, scope policy.Scope, ref query.Epis
 
 // timelineNames is what the conditions of sightings follow from.
 func (s *Store) timelineNames() *deriving {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return &deriving{names: maps.Clone(s.derive.names)}
+	s.derive.mu.Lock()
+	defer s.derive.mu.Unlock()
+	return &deriving{names: s.derive.names}
 }
 
 // sightingsOf reads the days on which feeds saw the episode's asset in its

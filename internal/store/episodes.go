@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"math/bits"
 	"slices"
 	"strings"
@@ -54,7 +56,7 @@ type deriving struct {
 
 	// Guarded by busy.
 	gaps   episode.Gaps
-	names  map[uint32]uint32 // families' one names
+	names  map[uint32]uint32 // families' one names; never changed but replaced, with mu held
 	termsN int               // words looked at for them
 
 	mu    sync.Mutex     // taken under the store's lock, for what readers ask
@@ -71,7 +73,8 @@ type staleGap struct {
 var (
 	// episodeColumns is table episode: one row an asset and condition from the
 	// first day seen to the last. asn to region are those of its last sighting,
-	// marking the least that one of its witnesses has, pattern who saw it.
+	// marking the least that one of its witnesses has, pattern who saw it, revised
+	// what late sightings changed of it ([episode.Revisions]).
 	episodeColumns = []column{
 		{"making", tU32},
 		{"class", tU8},
@@ -90,6 +93,7 @@ var (
 		{"sector", tU32},
 		{"region", tU32},
 		{"pattern", tU32},
+		{"revised", tU16},
 	}
 	// witnessColumns is table witness: what each feed saw of an episode, which is
 	// named by its class, condition, asset and first day. hold is the last day on
@@ -119,6 +123,7 @@ type episodeRow struct {
 	last    sighting // the last sighting, for what the row says of the asset
 	first   event.Day
 	days    int
+	revised int
 	feeds   uint16
 	mark    event.Marking
 	witness []witnessRow
@@ -144,7 +149,7 @@ func (s *Store) marked(c *sighting) {
 		d.told.Store(-1)
 		return
 	}
-	d.marks = append(d.marks, mark{c.asset, c.day, c.feed, c.family, c.class, c.typ})
+	d.marks = append(d.marks, markOf(c))
 	if d.told.Load() >= 0 {
 		d.told.Store(int64(len(d.marks)))
 	}
@@ -285,13 +290,22 @@ var errOvertaken = errors.New("the sightings are not those that the episodes wer
 // oneNames finds the one name of each family. The lock is held.
 func (s *Store) oneNames() {
 	d := &s.derive
+	names := d.names
+	defer func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.names = names
+	}()
 	for ; d.termsN < len(s.terms.words); d.termsN++ {
 		if one, ok := episode.Family(s.terms.words[d.termsN]); ok {
 			id, ok := s.terms.id(one, s.terms.feed[d.termsN])
 			if !ok {
 				continue // the feed's budget of words is used up: its name stands
 			}
-			d.names[uint32(d.termsN)] = id
+			if len(names) == len(d.names) {
+				names = maps.Clone(names)
+			}
+			names[uint32(d.termsN)] = id
 		}
 	}
 }
@@ -443,9 +457,10 @@ func (d *deriving) readAssets(ctx context.Context, sql string, f func([]sighting
 
 // conditions splits the sightings of an asset in a class, which are in order of
 // their days, into episodes, which it appends to made, and counts how they
-// follow each other. Those in new were not counted before, all others were.
+// follow each other. As many as isNew says were not counted before, all others
+// were.
 // Without a table it only counts.
-func (d *deriving) conditions(list []sighting, isNew map[mark]bool, gaps *episode.Gaps, made []episodeRow) []episodeRow {
+func (d *deriving) conditions(list []sighting, isNew map[mark]int, gaps *episode.Gaps, made []episodeRow) []episodeRow {
 	conds := make([]episode.Condition, len(list))
 	same := true
 	for i := range list {
@@ -470,14 +485,23 @@ func (d *deriving) conditions(list []sighting, isNew map[mark]bool, gaps *episod
 	return made
 }
 
-func (d *deriving) one(c episode.Condition, list []sighting, isNew map[mark]bool, gaps *episode.Gaps, made []episodeRow) []episodeRow {
+func (d *deriving) one(c episode.Condition, list []sighting, isNew map[mark]int, gaps *episode.Gaps, made []episodeRow) []episodeRow {
 	of := func(feed uint32) *episode.Reobserved { return gaps.Of(c, feed) }
 	seen := make([]episode.Sighting, len(list))
-	var before []episode.Sighting
+	var before, timely []episode.Sighting
+	late := false
 	for i := range list {
 		seen[i] = episode.Sighting{Day: list[i].day, Feed: list[i].feed}
-		if isNew != nil && !isNew[mark{list[i].asset, list[i].day, list[i].feed, list[i].family, list[i].class, list[i].typ}] {
+		if isNew != nil && rowsOf(list, i) > isNew[markOf(&list[i])] { // one of them was there before
 			before = append(before, seen[i])
+		}
+		late = late || list[i].late
+	}
+	if late {
+		for i := range list {
+			if !list[i].late {
+				timely = append(timely, seen[i])
+			}
 		}
 	}
 	if isNew == nil || len(before) != len(seen) {
@@ -488,9 +512,11 @@ func (d *deriving) one(c episode.Condition, list []sighting, isNew map[mark]bool
 		return made
 	}
 	gap := func(feed uint32) event.Day { g, _ := d.table.Gap(c, feed); return g }
-	are := episode.Split(nil, seen, gap)
+	are, was := episode.Split(nil, seen, gap), episode.Split(nil, timely, gap)
 	for _, e := range are {
-		made = append(made, rowOf(c, e, list, gap))
+		row := rowOf(c, e, list, gap)
+		row.revised = episode.Revisions(e, was)
+		made = append(made, row)
 	}
 	for i, scale := range []func(event.Day) event.Day{halved, doubled} {
 		if i == 1 && len(are) == 1 || i == 0 && daily(seen) {
@@ -551,6 +577,24 @@ func rowOf(c episode.Condition, e episode.Episode, list []sighting, gap func(uin
 	return row
 }
 
+// markOf returns what a sighting is marked as.
+func markOf(c *sighting) mark { return mark{c.asset, c.day, c.feed, c.family, c.class, c.typ} }
+
+// rowsOf returns how many rows of a list in order of days have the mark of row
+// i: they differ in what episodes do not depend on.
+func rowsOf(list []sighting, i int) (n int) {
+	m, from := markOf(&list[i]), i
+	for from > 0 && list[from-1].day == list[i].day {
+		from--
+	}
+	for j := from; j < len(list) && list[j].day == list[i].day; j++ {
+		if markOf(&list[j]) == m {
+			n++
+		}
+	}
+	return n
+}
+
 // of returns the witness that a feed is, added if it is new.
 func (e *episodeRow) of(feed uint32) *witnessRow {
 	for i := range e.witness {
@@ -596,10 +640,10 @@ func (s *Store) deriveMarked(ctx context.Context, out *Derived) error {
 	if err != nil {
 		return err
 	}
-	isNew := make(map[mark]bool, len(marks))
+	isNew := make(map[mark]int, len(marks))
 	assets := make(map[classAsset]bool, len(marks))
 	for _, m := range marks {
-		isNew[m] = true
+		isNew[m]++
 		assets[classAsset{m.class, m.asset}] = true
 	}
 	for _, g := range stale {
@@ -722,9 +766,10 @@ func (s *Store) putEpisodes(making uint32, made []episodeRow) error {
 			put(e, 11+j, x)
 		}
 		put(e, 16, s.patternOf(m.cond.Class, m))
+		put(e, 17, uint16(min(m.revised, math.MaxUint16)))
 		if m.weight != 0 {
-			put(e, 17, m.scale)
-			put(e, 18, int32(m.weight))
+			put(e, 18, m.scale)
+			put(e, 19, int32(m.weight))
 			e.row()
 			continue
 		}

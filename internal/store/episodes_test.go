@@ -50,6 +50,9 @@ func seasons(r *rand.Rand, feeds int, rows int) []*Part {
 		for _, d := range days {
 			seq++
 			p := &Part{Delivery: delivery(seq, fmt.Sprintf("feed%d", feed)), Enrichment: 1, Last: true, Rows: len(byDay[d])}
+			if p.Delivery.At = (day0 + d + 1).Time(); seq%7 == 0 {
+				p.Delivery.At = (day0 + d + 40).Time()
+			}
 			for i, x := range byDay[d] {
 				e := event.Event{
 					Delivery: seq, Row: uint32(i + 1), Report: "test", Type: event.MustType(types[(x.family+x.host)%len(types)]), Family: names[x.family][feed%3], Identifier: "thing",

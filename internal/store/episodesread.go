@@ -32,6 +32,8 @@ func (s *Store) Episodes(ctx context.Context, scope policy.Scope, q query.Episod
 		first  event.Day
 	}
 	at0 := map[key]int{}
+	names := s.timelineNames()
+	var feeds []int // that saw each, whoever may know of them
 	err = s.read(ctx, func(c *conn) error {
 		o, err := s.onlookers(c)
 		if err != nil {
@@ -42,7 +44,7 @@ func (s *Store) Episodes(ctx context.Context, scope policy.Scope, q query.Episod
 		if err := c.each(func(r *rows) { total = at[int64](r, 0) }, with+`SELECT count(*) FROM episode e WHERE `+where, args...); err != nil {
 			return err
 		}
-		page := fmt.Sprintf(`SELECT making, class, type, family, kind, asset, first, last, days, asn, cc, org, sector, region FROM episode e WHERE %s
+		page := fmt.Sprintf(`SELECT making, class, type, family, kind, asset, first, last, days, asn, cc, org, sector, region, feeds, revised FROM episode e WHERE %s
 			ORDER BY last DESC, first, class, asset, type, days DESC LIMIT %d OFFSET %d`, where, limit, max(0, q.Offset))
 		if err := c.each(func(r *rows) {
 			word := func(i int) string { return s.terms.word(at[uint32](r, i)) }
@@ -51,6 +53,8 @@ func (s *Store) Episodes(ctx context.Context, scope policy.Scope, q query.Episod
 				First: event.Day(at[int32](r, 6)), Last: event.Day(at[int32](r, 7)), Days: int(at[uint32](r, 8)),
 				ASN: at[uint32](r, 9), CC: word(10), Org: word(11), Sector: word(12), Region: word(13),
 			}
+			e.Revised = int(at[uint16](r, 15))
+			feeds = append(feeds, int(at[uint16](r, 14)))
 			e.TypeName, e.AssetID = e.Type.String(), e.Asset.String()
 			if e.Kind == event.AssetAddress {
 				e.AssetName = addressName(e.Asset)
@@ -79,6 +83,14 @@ func (s *Store) Episodes(ctx context.Context, scope policy.Scope, q query.Episod
 		}
 		for i := range list {
 			o.judge(&list[i], saw[i], scope.All())
+			if len(saw[i]) < feeds[i] { // what is known of it may not be what was changed
+				list[i].Revised = 0
+			}
+		}
+		if scope.All() {
+			if err := s.revisers(c, list, names); err != nil {
+				return err
+			}
 		}
 		return s.nameAssets(c, list)
 	})
@@ -153,6 +165,12 @@ func (s *Store) episodeWhere(scope policy.Scope, q query.Episodes, o *onlookers)
 			incident = "NOT " + incident
 		}
 		parts = append(parts, incident)
+	}
+	if q.Revised {
+		parts = append(parts, "e.revised > 0")
+		if !scope.All() {
+			parts = append(parts, fmt.Sprintf("NOT EXISTS (SELECT 1 FROM witness w WHERE %s AND w.marking > %d)", sameEpisode, mostMarking(scope)))
+		}
 	}
 	var args []any
 	if q.Asset != (event.ID{}) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"tocsin/internal/episode"
 	"tocsin/internal/event"
 	"tocsin/internal/query"
 )
@@ -60,6 +61,8 @@ type loading struct {
 	n     partCounts
 	multi bool
 	apart bool // its delivery's sightings are applied in a transaction of their own
+
+	lateBefore event.Day // sightings of earlier days are late
 }
 
 // manySightings is from how many sightings on a delivery's are applied in a
@@ -257,7 +260,7 @@ func (s *Store) begin(p *Part) (*loading, error) {
 	if !ok {
 		return nil, fmt.Errorf("feed name %.60q is longer than %d bytes", p.Delivery.Feed, maxWord)
 	}
-	l := &loading{p: p, feed: feed, multi: !p.Last || p.Index > 0}
+	l := &loading{p: p, feed: feed, multi: !p.Last || p.Index > 0, lateBefore: s.lateBefore(p.Delivery)}
 	if was, in := s.parts[l.key()]; in {
 		l.in, l.n, l.at = true, was, len(p.Events)
 		return l, nil
@@ -288,6 +291,7 @@ func (s *Store) loadEvents(l *loading, room int) error {
 			continue
 		}
 		if !s.cfg.Unsighted && c.class != event.ClassOutside && c.kind != event.AssetNone && c.asset != (event.ID{}) {
+			c.late = c.day < l.lateBefore && episode.Has(c.class)
 			pd.sight(c, l.multi, s.seed)
 		}
 		l.n.accepted++
@@ -362,7 +366,7 @@ func (s *Store) finish(p *Part, changes []change) ([]change, error) {
 	seq := p.Delivery.Seq
 	pd := s.pending[seq]
 	if pd.resume {
-		if err := s.recount(seq, pd); err != nil {
+		if err := s.recount(p.Delivery, pd); err != nil {
 			return nil, err
 		}
 	}
@@ -384,7 +388,8 @@ func (s *Store) finish(p *Part, changes []change) ([]change, error) {
 }
 
 // recount reads from the table what a delivery brings.
-func (s *Store) recount(seq uint32, pd *pending) error {
+func (s *Store) recount(d *query.Delivery, pd *pending) error {
+	seq := d.Seq
 	if err := s.ev.flush(); err != nil {
 		return err
 	}
@@ -399,8 +404,14 @@ func (s *Store) recount(seq uint32, pd *pending) error {
 	if pd.match, err = s.matchEvents(s.gen.Load(), s.standing.list, where); err != nil {
 		return err
 	}
-	pd.cands, err = s.readCandidates(s.gen.Load(), where)
-	return err
+	if pd.cands, err = s.readCandidates(s.gen.Load(), "", "0::UTINYINT", where); err != nil {
+		return err
+	}
+	before := s.lateBefore(d)
+	for i := range pd.cands { // its row of table delivery is not there yet
+		pd.cands[i].late = pd.cands[i].day < before && episode.Has(pd.cands[i].class)
+	}
+	return nil
 }
 
 func (s *Store) writeDelivery(d *query.Delivery, enrichment uint32, state query.State, n partCounts) error {

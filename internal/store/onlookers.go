@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -339,7 +338,7 @@ func (s *Store) Sensitivity(ctx context.Context, scope policy.Scope, class event
 func (s *Store) sensitivitySlowly(ctx context.Context, scope policy.Scope, class event.Class, p query.Period, where []query.Cond) ([]query.EpisodeGaps, error) {
 	d := &s.derive
 	s.mu.Lock()
-	names, total := maps.Clone(d.names), d.total
+	total := d.total
 	s.mu.Unlock()
 	d.mu.Lock()
 	table := d.table
@@ -347,7 +346,7 @@ func (s *Store) sensitivitySlowly(ctx context.Context, scope policy.Scope, class
 	if table == nil {
 		table = &episode.Table{}
 	}
-	named := &deriving{names: names}
+	named := s.timelineNames()
 	scales := gapScales()
 	out := make([]query.EpisodeGaps, len(scales))
 	for i := range scales {

@@ -15,8 +15,10 @@ const schemaVersion = 3
 // migrations[i] brings a store of version i+1 to version i+2.
 var migrations = []string{
 	`CREATE TABLE episode (making UINTEGER); CREATE TABLE witness (making UINTEGER); CREATE TABLE reobserved (making UINTEGER); CREATE TABLE making (making UINTEGER)`,
-	// Episodes have the number of their pattern: all are made anew.
-	`DROP TABLE episode; DROP TABLE witness; DROP TABLE reobserved; DROP TABLE making; ` + strings.Join(episodeSQL(), "; "),
+	// Episodes have the number of their pattern, and say what late sightings
+	// changed: sightings and episodes are made anew.
+	`DROP TABLE episode; DROP TABLE witness; DROP TABLE reobserved; DROP TABLE making; DROP TABLE IF EXISTS pattern; DROP TABLE IF EXISTS regap; ` + strings.Join(episodeSQL(), "; ") +
+		`; DELETE FROM meta WHERE key = 'dirty'; INSERT INTO meta VALUES ('dirty', '1')`,
 }
 
 // column is a column of a table and its type.
@@ -142,6 +144,8 @@ const (
 	firstOfClass  = 1 << iota // ... in the day and class
 	firstOfFamily             // ... in the day, class and family
 	firstOfFeed               // ... in the day, class and feed
+
+	seenLate // not the first of anything: it came late ([episode.Late])
 )
 
 func columnTypes(cols []column) []b.Type {

@@ -177,12 +177,16 @@ type sighting struct {
 	kind   event.AssetKind
 	mark   event.Marking
 	flags  uint8 // set when it is known which
+	late   bool  // it came so late that an episode may have been told otherwise before
 }
 
 // rest hashes what makes two sightings of an asset in a family by a feed
 // different.
 func (s *sighting) rest(seed uint64) uint64 {
 	h := seed ^ uint64(s.typ) ^ uint64(s.kind)<<8 ^ uint64(s.mark)<<16
+	if s.late {
+		h ^= 1 << 24
+	}
 	for _, x := range [...]uint64{uint64(s.asn) | uint64(s.cc)<<32, uint64(s.org) | uint64(s.sector)<<32, uint64(s.region)} {
 		h = (h ^ x) * 0xBF58476D1CE4E5B9
 		h ^= h >> 29
@@ -219,7 +223,10 @@ func (s *sighting) key(seed uint64, what byte) event.ID {
 		binary.LittleEndian.PutUint32(b[37:], s.org)
 		binary.LittleEndian.PutUint32(b[41:], s.sector)
 		binary.LittleEndian.PutUint32(b[45:], s.region)
-		n = 49
+		if s.late {
+			b[49] = 1
+		}
+		n = 50
 	}
 	h := xxh3.Hash128Seed(b[:n], seed)
 	return event.ID{Hi: h.Hi, Lo: h.Lo}

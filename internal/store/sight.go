@@ -98,6 +98,9 @@ func (s *Store) applySightings(seq, gen uint32, cands []sighting, changes []chan
 				changes = append(changes, change{class: c.class, day: c.day, prev: prev, assets: 1, seen: 1})
 			}
 		}
+		if c.late {
+			flags |= seenLate
+		}
 		ids.Hi ^= c.asset.Hi
 		ids.Lo ^= c.asset.Lo
 		s.marked(c)
@@ -174,13 +177,14 @@ func (s *Store) putSighting(gen uint32, c *sighting, flags uint8, prev event.Day
 	w.row()
 }
 
-const sightingFields = `day, feed, class, type, family, kind, asset, marking, asn, cc, org, sector, region`
+const sightingFields = `day, feed, class, type, family, kind, asset, marking, asn, cc, org, sector, region, flags`
 
 func readSighting(r *rows) sighting {
 	return sighting{
 		day: event.Day(at[int32](r, 0)), feed: at[uint32](r, 1), class: event.Class(at[uint8](r, 2)), typ: event.Type(at[uint8](r, 3)),
 		family: at[uint32](r, 4), kind: event.AssetKind(at[uint8](r, 5)), asset: r.id(6), mark: event.Marking(at[uint8](r, 7)),
 		asn: at[uint32](r, 8), cc: at[uint32](r, 9), org: at[uint32](r, 10), sector: at[uint32](r, 11), region: at[uint32](r, 12),
+		late: at[uint8](r, 13)&seenLate != 0,
 	}
 }
 

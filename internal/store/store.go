@@ -62,6 +62,10 @@ type Deps struct {
 	// ClassOf returns the class of a report type, for reports without a row. Nil
 	// where none is known.
 	ClassOf func(report string) (event.Class, bool)
+	// Began returns the day on which the journal's first delivery arrived, and false
+	// before there is any. It is called while a transaction is under way. Nil where
+	// it is not known: then the age of a sighting alone makes it late.
+	Began func() (event.Day, bool)
 	// Hook is called before and after each commit: commit and committed of parts,
 	// withdraw and withdrawn of a delivery taken back; and while sightings are made
 	// anew: resight at the beginning, resight-day before each day's commit,
@@ -112,6 +116,8 @@ type Store struct {
 	spare    []sighting // room for candidates, of a delivery that is in
 	fresh    bool       // sightings are being made from nothing: no table holds any yet
 	dirty    bool       // the sightings have to be made again
+	began    func() (event.Day, bool)
+	first    atomic.Int64 // what began said, as a day; never before it did
 
 	derive        deriving
 	enrichments   map[uint32]bool // versions that loaded deliveries have
@@ -173,13 +179,14 @@ func Open(ctx context.Context, log *slog.Logger, cfg Config, deps Deps) (*Store,
 		log: log, cfg: cfg, hook: deps.Hook, clock: deps.Clock, duck: d,
 		terms: newTerms(), marg: &marginals{}, seed: seed(),
 		days: map[event.Day]*dayState{}, stored: map[event.Day]int64{}, pending: map[uint32]*pending{},
-		parts: map[partKey]partCounts{}, enrichments: map[uint32]bool{},
+		parts: map[partKey]partCounts{}, enrichments: map[uint32]bool{}, began: deps.Began,
 		watch: watch{feeds: deps.Feeds, classOf: deps.ClassOf, seen: map[feedClass]map[event.Day]int64{}},
 	}
 	if s.hook == nil {
 		s.hook = func(string) {}
 	}
 	s.hidden.Store([]uint32(nil))
+	s.first.Store(int64(never))
 	if s.standing.list, err = standingOf(deps.Standing, nil); err != nil {
 		s.Close()
 		return nil, err

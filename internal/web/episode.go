@@ -280,7 +280,7 @@ func joinWords(t *query.Timeline) string {
 // written as FROM/TO.
 func timelineCSV(t *query.Timeline) []byte {
 	e := &t.Episode
-	b := csvRow(nil, "class", "type", "family", "asset", "asset_id", "state", "first_seen", "last_seen", "witness", "feeds", "marking", "gap_days", "witness_first_seen", "witness_last_seen", "witness_days_seen", "clean_look", "seen_on", "outages")
+	b := csvRow(nil, "class", "type", "family", "asset", "asset_id", "state", "first_seen", "last_seen", "witness", "feeds", "marking", "gap_days", "witness_first_seen", "witness_last_seen", "witness_days_seen", "clean_look", "seen_on", "outages", "revised", "revised_by")
 	for i, w := range e.Witnesses {
 		d := &t.Witnesses[i]
 		var feeds, seen, missing []string
@@ -298,7 +298,7 @@ func timelineCSV(t *query.Timeline) []byte {
 			clean = d.Clean.String()
 		}
 		b = csvRow(b, e.Class.String(), e.TypeName, e.Family, e.AssetName, e.AssetID, string(e.State), e.First.String(), e.Last.String(), w.Feed, strings.Join(feeds, " "), w.Marking, w.Gap,
-			w.First.String(), w.Last.String(), w.Days, clean, strings.Join(seen, " "), strings.Join(missing, " "))
+			w.First.String(), w.Last.String(), w.Days, clean, strings.Join(seen, " "), strings.Join(missing, " "), e.Revised, e.RevisedBy)
 	}
 	return slices.Clip(b)
 }

@@ -19,6 +19,7 @@ type episodesView struct {
 	Text    string
 	Started bool
 	Counted string // "", 1 or 0
+	Revised bool
 	Chips   []chip
 	Rows    []episodeRow
 	Pager   pager
@@ -56,7 +57,12 @@ func episodesParams(v url.Values, st Status) (query.Episodes, int, error) {
 	if err != nil {
 		return q, 0, err
 	}
-	q = query.Episodes{Period: e.Period, Classes: e.Classes, Where: e.Where, Asset: e.Asset, Text: e.Text, Limit: e.Limit, Offset: e.Offset}
+	switch s := v.Get("revised"); s {
+	case "", "1":
+	default:
+		return q, 0, fmt.Errorf("%w: revised=%s: want 1, or nothing", ErrBadRequest, s)
+	}
+	q = query.Episodes{Revised: v.Get("revised") == "1", Period: e.Period, Classes: e.Classes, Where: e.Where, Asset: e.Asset, Text: e.Text, Limit: e.Limit, Offset: e.Offset}
 	for _, c := range q.Classes {
 		if !episode.Has(c) {
 			return q, 0, fmt.Errorf("%w: class=%s has no episodes; those of %s do", ErrBadRequest, c, classWords())
@@ -100,7 +106,7 @@ func classWords() string {
 
 func (s *Server) episodes(c *call) error {
 	ctx := c.r.Context()
-	v, err := parseQuery(c.r.URL.RawQuery, dimParams("from", "to", "class", "state", "started", "incident", "asset", "q", "page", "limit")...)
+	v, err := parseQuery(c.r.URL.RawQuery, dimParams("from", "to", "class", "state", "started", "incident", "revised", "asset", "q", "page", "limit")...)
 	if err != nil {
 		return err
 	}
@@ -125,7 +131,7 @@ func (s *Server) episodes(c *call) error {
 		return c.csv(episodesCSV(list))
 	}
 	w := episodesView{
-		Period: newPeriodForm("/episodes", v, q.Period, c.status, "q", "class", "state", "started", "incident"), Text: q.Text, Started: q.Started, Counted: v.Get("incident"),
+		Period: newPeriodForm("/episodes", v, q.Period, c.status, "q", "class", "state", "started", "incident", "revised"), Revised: q.Revised, Text: q.Text, Started: q.Started, Counted: v.Get("incident"),
 		Pager: newPager("/episodes", v, page, q.Limit, len(list), total), AsOf: as, Empty: !c.status.HasData,
 		CSV: href("/episodes", with(v, func(w url.Values) { w.Set("format", "csv") })),
 	}
@@ -188,13 +194,13 @@ func newEpisodeRow(e *query.Episode, names map[string]string, line query.Period)
 }
 
 func episodesCSV(list []query.Episode) []byte {
-	b := csvRow(nil, "class", "type", "family", "asset", "asset_id", "state", "first_seen", "last_seen", "days_seen", "feeds", "asn", "country", "organisation", "sector", "region", "incident")
+	b := csvRow(nil, "class", "type", "family", "asset", "asset_id", "state", "first_seen", "last_seen", "days_seen", "feeds", "asn", "country", "organisation", "sector", "region", "incident", "revised", "revised_by")
 	for _, e := range list {
 		feeds := make([]string, 0, len(e.Witnesses))
 		for _, w := range e.Witnesses {
 			feeds = append(feeds, w.Feed)
 		}
-		b = csvRow(b, e.Class.String(), e.TypeName, e.Family, e.AssetName, e.AssetID, string(e.State), e.First.String(), e.Last.String(), e.Days, strings.Join(feeds, " "), e.ASN, e.CC, e.Org, e.Sector, e.Region, strconv.FormatBool(e.Incident))
+		b = csvRow(b, e.Class.String(), e.TypeName, e.Family, e.AssetName, e.AssetID, string(e.State), e.First.String(), e.Last.String(), e.Days, strings.Join(feeds, " "), e.ASN, e.CC, e.Org, e.Sector, e.Region, strconv.FormatBool(e.Incident), e.Revised, e.RevisedBy)
 	}
 	return b
 }
