@@ -52,7 +52,7 @@ func (t *Timeline) Line() Period {
 	for _, w := range t.Episode.Witnesses {
 		gap = max(gap, w.Gap)
 	}
-	p := Period{From: t.Episode.First - lineAround, To: max(t.Episode.Last, min(t.Through, t.Episode.Last+event.Day(gap)+lineAround))} //nolint:gosec // a gap is 14 days at most
+	p := Period{From: t.Episode.First - lineAround, To: max(t.Episode.Last, min(t.Through, t.Episode.Last+event.Day(gap)+lineAround))}
 	p.From = max(p.From, p.To-lineMost+1)
 	return p
 }

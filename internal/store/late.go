@@ -22,7 +22,7 @@ func (s *Store) lateBefore(d *query.Delivery) event.Day {
 
 // firstDay returns the day on which the journal's first delivery arrived.
 func (s *Store) firstDay() event.Day {
-	first := event.Day(s.first.Load()) //nolint:gosec // it was one
+	first := event.Day(s.first.Load())
 	if first == never && s.began != nil {
 		if d, ok := s.began(); ok {
 			s.first.Store(int64(d))

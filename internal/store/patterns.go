@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tocsin/internal/event"
@@ -48,7 +49,7 @@ func patternKey(class event.Class, feeds []patternFeed) string {
 		if f.began {
 			began = 1
 		}
-		b = append(b, byte(f.gap), began) //nolint:gosec // at most episode.MaxGap
+		b = append(b, byte(f.gap), began)
 	}
 	return string(b)
 }
@@ -210,7 +211,7 @@ func patterned(of []meaning, typ string, value func(*meaning) string) string {
 // patternConds is the SQL of what a selection says of who saw an episode, for a
 // scope that sees all.
 func (s *Store) patternConds(q query.Episodes, of []meaning, list []seenBy, feeds []query.Cond) (parts []string) {
-	day := func(d event.Day) string { return fmt.Sprint(int32(d)) }
+	day := func(d event.Day) string { return strconv.Itoa(int(d)) }
 	closed := "e.last < " + patterned(of, "INTEGER", func(m *meaning) string { return day(m.clean) })
 	open := "e.last >= " + patterned(of, "INTEGER", func(m *meaning) string { return day(m.reach) })
 	switch q.State {
@@ -256,7 +257,7 @@ func (s *Store) patternConds(q query.Episodes, of []meaning, list []seenBy, feed
 		has := func(m map[uint32]bool) bool {
 			return slices.ContainsFunc(p.feeds, func(f patternFeed) bool { return m[f.feed] })
 		}
-		words[i] = fmt.Sprint((!some || has(in)) && !has(out))
+		words[i] = strconv.FormatBool((!some || has(in)) && !has(out))
 	}
 	if len(words) == 0 {
 		words = []string{"false"}
