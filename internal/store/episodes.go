@@ -43,6 +43,7 @@ type deriving struct {
 	marks  []mark
 	whole  bool // everything has to be made anew
 	stale  []staleGap
+	under  int    // sightings and gaps of the making that is under way
 	making uint32 // the rows of tables episode and witness that are in use
 	total  int64  // sightings of the generation in use
 	ids    event.ID
@@ -238,7 +239,7 @@ func (s *Store) Underived() (sightings int, whole bool) {
 		d.told.Store(-1)
 		return int(d.total), true
 	}
-	n := len(d.marks) + len(d.stale)
+	n := len(d.marks) + len(d.stale) + d.under
 	d.told.Store(int64(n))
 	return n, false
 }
@@ -265,6 +266,11 @@ func (s *Store) Derive(ctx context.Context) (out Derived, err error) {
 	d := &s.derive
 	d.busy.Lock()
 	defer d.busy.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		d.under = 0
+	}()
 	s.mu.Lock()
 	if s.broken != nil {
 		defer s.mu.Unlock()
@@ -335,7 +341,7 @@ func (s *Store) deriveAll(ctx context.Context, out *Derived) error {
 	d := &s.derive
 	s.mu.Lock()
 	gen, making := s.gen.Load(), d.making+1
-	d.whole, d.marks, d.stale = false, nil, nil
+	d.whole, d.marks, d.stale, d.under = false, nil, nil, max(1, int(d.total))
 	total := d.total
 	err := s.dropMaking(making)
 	s.mu.Unlock()
@@ -621,7 +627,7 @@ func (s *Store) deriveMarked(ctx context.Context, out *Derived) error {
 	d := &s.derive
 	s.mu.Lock()
 	marks, stale, gen, making := d.marks, d.stale, s.gen.Load(), d.making
-	d.marks, d.stale = nil, nil
+	d.marks, d.stale, d.under = nil, nil, len(marks)+len(stale)
 	total, ids := d.total, d.ids
 	if len(marks) == 0 && len(stale) == 0 {
 		s.mu.Unlock()
